@@ -1,0 +1,5 @@
+"""`python -m refundry`."""
+
+from refundry.cli import main
+
+main()

@@ -1,0 +1,130 @@
+"""Making accounts and API keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from refundry.access import store
+from refundry.db.database import Database, Tx
+from refundry.errors import NotFound
+from refundry.ids import new_secret_hex, new_uuid
+from refundry.sealing import Vault
+from refundry.tenant import VERSIONS, Tenant
+
+_PREFIXES = {"secret": "sk", "public": "pk", "restricted": "rk"}
+PERMISSIONS = ("none", "read", "write", "read_write")
+
+
+class NameTaken(Exception):
+    """An account with this name exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAccount:
+    """A new account and the texts of its four standing keys, shown this once."""
+
+    account_id: str
+    secret_test: str
+    public_test: str
+    secret_live: str
+    public_live: str
+
+
+async def open_account(
+    database: Database,
+    name: str,
+    *,
+    now: datetime,
+    administrator: str | None = None,
+    vault: Vault | None = None,
+) -> OpenedAccount:
+    """Make an account with a secret and a public key for each mode. Raises NameTaken.
+
+    vault: seals the test key so that it can be shown again; for the sandbox alone.
+    """
+    account_id = new_uuid()
+
+    async def work(tx: Tx) -> OpenedAccount:
+        if not await store.insert_account(tx, account_id, name, now):
+            raise NameTaken(name)
+        if administrator:
+            await store.insert_administrator(tx, account_id, administrator, now)
+        texts: dict[tuple[bool, str], str] = {}
+        for live in (False, True):
+            for kind in ("secret", "public"):
+                seals = vault if (live, kind) == (False, "secret") else None
+                tenant = Tenant(account_id, live)
+                texts[live, kind] = await _add_key(tx, tenant, kind, {}, "line", now, seals)
+        return OpenedAccount(
+            account_id,
+            texts[False, "secret"],
+            texts[False, "public"],
+            texts[True, "secret"],
+            texts[True, "public"],
+        )
+
+    return await database.run(work)
+
+
+async def create_key(
+    database: Database,
+    account_id: str,
+    *,
+    live: bool,
+    kind: str = "secret",
+    permissions: Mapping[str, str] | None = None,
+    item_amount_basis: str = "line",
+    now: datetime,
+    old_key_lives: timedelta = timedelta(hours=24),
+) -> str:
+    """Make a key and give its text.
+
+    An account has one standing secret and one public key per mode, so a new one rotates the old
+    one out: it stays valid for `old_key_lives` more.
+    """
+    tenant = Tenant(account_id, live)
+
+    async def work(tx: Tx) -> str:
+        if kind != "restricted":
+            await store.end_standing_key(tx, tenant, kind, now + old_key_lives)
+        return await _add_key(tx, tenant, kind, dict(permissions or {}), item_amount_basis, now)
+
+    return await database.run(work)
+
+
+async def named_account(database: Database, name: str | None) -> str:
+    """The id of an account by name; without one, the first account. Raises NotFound."""
+    account_id = await store.find_account(database, name)
+    if account_id is None:
+        raise NotFound("Account", name or "")
+    return account_id
+
+
+async def _add_key(
+    tx: Tx,
+    tenant: Tenant,
+    kind: str,
+    permissions: dict[str, str],
+    item_amount_basis: str,
+    now: datetime,
+    vault: Vault | None = None,
+) -> str:
+    mode = "live" if tenant.live else "test"
+    text = f"{_PREFIXES[kind]}_{mode}_{new_secret_hex()}"
+    key_id = new_uuid()
+    await store.insert_key(
+        tx,
+        store.NewKey(
+            id=key_id,
+            tenant=tenant,
+            kind=kind,
+            name=f"{mode} {kind} {key_id[:8]}",
+            secret_hash=store.key_hash(text),
+            permissions=permissions,
+            version=VERSIONS[0],
+            item_amount_basis=item_amount_basis,
+            created_at=now,
+            sealed_secret=vault.seal(text) if vault else None,
+        ),
+    )
+    return text

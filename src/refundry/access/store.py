@@ -1,0 +1,138 @@
+"""Accounts and API keys in the database."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from refundry.db.database import Session, Tx
+from refundry.tenant import ApiKey, Tenant
+
+
+def key_hash(text: str) -> bytes:
+    """What is stored of a key: keys hold 128 random bits, so a plain hash is enough."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to be stored; secret_hash stands for its text."""
+
+    id: str
+    tenant: Tenant
+    kind: str
+    name: str
+    secret_hash: bytes
+    permissions: dict[str, str]
+    version: str
+    item_amount_basis: str
+    created_at: datetime
+    sealed_secret: bytes | None = None
+
+
+async def find_key(session: Session, secret_hash: bytes, now: datetime) -> ApiKey | None:
+    """The key with this hash, unless it has ended; now: real time."""
+    row = await session.fetchrow(
+        """
+        SELECT k.account_id, k.live, k.id, k.kind, k.name, k.permissions::text AS permissions,
+               k.api_version, k.item_amount_basis, a.test_clock_shift
+          FROM api_keys k JOIN accounts a ON a.id = k.account_id
+         WHERE k.secret_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > $2)
+        """,
+        secret_hash, now,
+    )  # fmt: skip
+    if row is None:
+        return None
+    return ApiKey(
+        id=row["id"],
+        name=row["name"],
+        tenant=Tenant(row["account_id"], row["live"]),
+        kind=row["kind"],
+        permissions=json.loads(row["permissions"]),
+        version=row["api_version"],
+        item_amount_basis=row["item_amount_basis"],
+        clock_shift=timedelta() if row["live"] else row["test_clock_shift"],
+    )
+
+
+async def insert_account(tx: Tx, account_id: str, name: str, now: datetime) -> bool:
+    """Make an account; False if the name is taken."""
+    row = await tx.fetchrow(
+        """
+        INSERT INTO accounts (id, name, created_at) VALUES ($1, $2, $3)
+        ON CONFLICT (name) DO NOTHING RETURNING 1
+        """,
+        account_id, name, now,
+    )  # fmt: skip
+    return row is not None
+
+
+async def find_account(session: Session, name: str | None) -> str | None:
+    """The id of the account with this name; without a name, of the oldest one."""
+    return await session.fetchval(
+        """
+        SELECT id FROM accounts
+         WHERE ($1::text IS NULL OR name = $1)
+         ORDER BY created_at, id LIMIT 1
+        """,
+        name,
+    )
+
+
+async def insert_administrator(tx: Tx, account_id: str, email: str, now: datetime) -> None:
+    """Note whom to invite and whom to write to."""
+    await tx.execute(
+        """
+        INSERT INTO administrators (account_id, email, invited_at) VALUES ($1, $2, $3)
+        ON CONFLICT DO NOTHING
+        """,
+        account_id, email, now,
+    )  # fmt: skip
+
+
+async def end_standing_key(tx: Tx, tenant: Tenant, kind: str, ends_at: datetime) -> int:
+    """Let the account's standing key of a kind end; gives how many there were (0 or 1)."""
+    tag = await tx.execute(
+        """
+        UPDATE api_keys SET expires_at = $4
+         WHERE account_id = $1 AND live = $2 AND kind = $3 AND expires_at IS NULL
+        """,
+        tenant.account_id, tenant.live, kind, ends_at,
+    )  # fmt: skip
+    return int(tag.split()[-1])
+
+
+async def insert_key(tx: Tx, key: NewKey) -> None:
+    """Store a key."""
+    await tx.execute(
+        """
+        INSERT INTO api_keys (account_id, live, id, kind, name, secret_hash, sealed_secret,
+                              permissions, api_version, item_amount_basis, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11)
+        """,
+        key.tenant.account_id, key.tenant.live, key.id, key.kind, key.name, key.secret_hash,
+        key.sealed_secret, json.dumps(key.permissions), key.version, key.item_amount_basis,
+        key.created_at,
+    )  # fmt: skip
+
+
+async def sandbox_secret(session: Session) -> bytes | None:
+    """The encrypted text of the sandbox's standing test key, if there is one."""
+    return await session.fetchval(
+        """
+        SELECT sealed_secret FROM api_keys
+         WHERE sealed_secret IS NOT NULL AND NOT live AND kind = 'secret' AND expires_at IS NULL
+         ORDER BY created_at LIMIT 1
+        """
+    )
+
+
+async def shift_test_clock(session: Session, account_id: str, by: timedelta) -> timedelta:
+    """Move an account's test clock forward; gives how far it now is from real time."""
+    return await session.fetchval(
+        """
+        UPDATE accounts SET test_clock_shift = test_clock_shift + $2 WHERE id = $1
+        RETURNING test_clock_shift
+        """,
+        account_id, by,
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""Serves the application over HTTP with uvicorn, with the limits that it does not set itself."""
+
+import asyncio
+import os
+import socket
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from refundry.app import Service
+from refundry.settings import Settings
+
+_HEAD_SECONDS = 15.0
+_MAX_HEAD_BYTES = 32 * 1024
+_GRACE_SECONDS = 10
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Ends connections whose request head does not come in time, or has no end."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to an unfinished head."""
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
+            self._end()
+
+    def on_message_begin(self) -> None:
+        """A further request on the connection has its own time for its head."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more will come."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._end)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end(self) -> None:
+        self._stop_waiting()
+        if self.transport and not self.transport.is_closing():
+            self.transport.close()
+
+
+def serve_api(settings: Settings, *, fd: int | None) -> None:
+    """Serve until SIGTERM or SIGINT. fd: a listening socket shared with other processes."""
+    share = 1 / settings.processes if fd is not None else 1
+    several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    config = uvicorn.Config(
+        Service(settings, share=share, several=several),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=1024,
+    )
+    sockets = [socket.socket(fileno=fd)] if fd is not None else None
+    server = uvicorn.Server(config)
+    server.run(sockets=sockets)
+    if not server.started:
+        raise SystemExit(3)

@@ -1,0 +1,182 @@
+"""Puts the service together: the one place that knows every component."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Route, Router
+
+from refundry import __version__
+from refundry.access.guards import KeyRing, RateLimit
+from refundry.clock import Clock
+from refundry.db.database import Database, open_database
+from refundry.db.migrate import is_current
+from refundry.events.routes import OPERATIONS as EVENTS
+from refundry.http import problems
+from refundry.http.answer import Answer
+from refundry.http.call import Call, Operation, Services
+from refundry.http.document import storable_text, to_json
+from refundry.http.openapi import openapi_document
+from refundry.http.reference import reference_page, stylesheet
+from refundry.ids import new_uuid
+from refundry.metrics import render
+from refundry.operations.routes import ADVANCE, NOTIFICATIONS
+from refundry.operations.work import drain
+from refundry.orders.routes import OPERATIONS as ORDERS
+from refundry.pipeline import Gate, Receive, Resource, Scope, Send, send_answer
+from refundry.refunds.routes import OPERATIONS as REFUNDS
+from refundry.sealing import open_vault
+from refundry.settings import Settings
+from refundry.waking import Waker
+from refundry.worker import SEEN_SECONDS, open_worker
+
+_HTML = "text/html; charset=utf-8"
+_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def documented_operations(settings: Settings) -> tuple[Operation, ...]:
+    """The operations of the API as this deployment serves them."""
+    clock = (ADVANCE,) if settings.test_clock else ()
+    return (*ORDERS, *REFUNDS, *EVENTS, NOTIFICATIONS, *clock)
+
+
+class Service:
+    """The ASGI application: opens what it needs at its start, then routes."""
+
+    def __init__(self, settings: Settings, *, share: float = 1, several: bool = False) -> None:
+        self._settings = settings
+        self._share = share
+        self._several = several
+        self._operations = documented_operations(settings)
+        self._app = Starlette(lifespan=self._lifespan)
+        self._app.router = Router(
+            default=_unknown_path, lifespan=self._lifespan, redirect_slashes=False
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; a trailing slash is ignored."""
+        if scope["type"] != "http":
+            await self._app.router(scope, receive, send)
+            return
+        path: str = scope["path"]
+        scope = dict(scope) | {"path": path.rstrip("/") or "/", "refundry.route": "unknown"}
+        if not storable_text(path):
+            await _unknown_path(scope, receive, send)
+            return
+        await self._app.router(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Any) -> AsyncIterator[None]:
+        settings = self._settings
+        async with open_database(settings) as database, open_worker(settings, database) as worker:
+            waker = Waker(database)
+
+            async def drain_account(account_id: str) -> None:
+                await drain(worker, account_id)
+
+            services = Services(
+                database, settings, Clock(), open_vault(settings), waker.wake, drain_account
+            )
+            self._app.router.routes.extend(self._routes(services))
+            waking = asyncio.create_task(waker.run())
+            try:
+                yield
+            finally:
+                waking.cancel()
+                await asyncio.gather(waking, return_exceptions=True)
+
+    def _routes(self, services: Services) -> list[Route]:
+        settings = self._settings
+        clock = services.clock
+        gate = Gate(
+            services,
+            # A moved test clock must be seen at once by every process.
+            KeyRing(services.database, clock, remember=not settings.test_clock),
+            RateLimit(clock, settings.rate_limit_live * self._share),
+            RateLimit(clock, settings.rate_limit_test * self._share),
+        )
+        by_path: dict[str, list[Operation]] = {}
+        for operation in (*self._operations, *self._own_operations()):
+            by_path.setdefault(operation.path, []).append(operation)
+        return [
+            Route(path, _Marked(path, Resource(gate, operations)))
+            for path, operations in by_path.items()
+        ]
+
+    def _own_operations(self) -> Sequence[Operation]:
+        """The pages and probes around the API."""
+        document = openapi_document(self._operations, version=__version__)
+        page = Answer(200, reference_page(document).encode(), _POLICY, _HTML)
+        style = Answer(200, stylesheet(), {}, "text/css; charset=utf-8")
+        return (
+            _own("/healthz", _healthz),
+            _own("/readyz", _readyz),
+            _own("/metrics", self._metrics),
+            _own("/openapi.json", _always(Answer(200, to_json(document)))),
+            _own("/docs", _always(page)),
+            _own("/docs/style.css", _always(style)),
+        )
+
+    async def _metrics(self, _call: Call) -> Answer:
+        body = await asyncio.to_thread(render, several_processes=self._several)
+        return Answer(200, body, {}, "text/plain; version=0.0.4; charset=utf-8")
+
+
+class _Marked:
+    """Notes the route that was taken, for logs and metrics."""
+
+    def __init__(self, path: str, resource: Resource) -> None:
+        self._path = path
+        self._resource = resource
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["refundry.route"] = self._path
+        await self._resource(scope, receive, send)
+
+
+def _own(path: str, handler: Callable[[Call], Any]) -> Operation:
+    return Operation(
+        "GET", path, handler, "", "", None, open=True, documented=False, any_media=True
+    )
+
+
+def _always(answer: Answer) -> Callable[[Call], Any]:
+    async def handler(_call: Call) -> Answer:
+        return answer
+
+    return handler
+
+
+async def _unknown_path(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send_answer(send, problems.problem(404), new_uuid())
+
+
+async def _healthz(call: Call) -> Answer:
+    await call.database.fetchval("SELECT 1")
+    return Answer(200, b'{"status":"ok"}')
+
+
+async def _readyz(call: Call) -> Answer:
+    """Ready: the schema is current and a worker was seen lately."""
+    async with call.database.connection() as connection:
+        current = await is_current(connection)
+    seen = current and await _worker_seen(call.database, call)
+    body = to_json(
+        {"status": "ok" if seen else "unavailable", "migrations": current, "worker": bool(seen)}
+    )
+    return Answer(200 if seen else 503, body)
+
+
+async def _worker_seen(database: Database, call: Call) -> bool:
+    return await database.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM workers WHERE seen_at > $1::timestamptz"
+        " - make_interval(secs => $2))",
+        call.now, SEEN_SECONDS,
+    )  # fmt: skip

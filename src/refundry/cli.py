@@ -1,0 +1,385 @@
+"""The command `refundry`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from refundry import __version__
+from refundry.db.embedded import Held, StartFailed
+from refundry.db.migrate import SchemaMismatch
+from refundry.errors import NotFound
+from refundry.settings import BadSettings, Settings, load_settings, masked
+
+T = TypeVar("T")
+Command = Callable[..., Any]
+
+# What the heavy commands need is imported in them: `refundry version` should not wait for it.
+
+
+def _report(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def _spoken_errors() -> Iterator[None]:
+    """Expected ends as one sentence and an exit code, without a traceback."""
+    from refundry.access.commands import NameTaken
+    from refundry.db.database import Unreachable
+    from refundry.serving import PortTaken
+
+    try:
+        yield
+    except NameTaken as error:
+        raise click.ClickException(f"an account named {error} exists already") from error
+    except PortTaken as error:
+        raise click.ClickException(f"cannot listen on {error}") from error
+    except NotFound as error:
+        raise click.ClickException(f"{error.noun} {error.object_id} not found".strip()) from error
+    except (BadSettings, Held, StartFailed, SchemaMismatch) as error:
+        raise click.ClickException(str(error)) from error
+    except Unreachable as error:
+        raise click.ClickException(f"the database cannot be reached: {error}") from error
+
+
+def _with_settings(command: Command) -> Command:
+    """The options that every command takes."""
+    options = [
+        click.option("--data-dir", type=click.Path(path_type=Path), help="Where data is kept."),
+        click.option("--database-url", help="An external PostgreSQL instead of the embedded one."),
+    ]
+    for option in options:
+        command = option(command)
+    return command
+
+
+def _settings(**overrides: object) -> Settings:
+    from refundry.logs import set_up_logs
+
+    settings = load_settings(os.environ, overrides)
+    set_up_logs(settings.log_level)
+    return settings
+
+
+def _on_database(settings: Settings, command: str, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run `work` on a database, whether the service runs or not."""
+    from refundry.db.database import open_database
+    from refundry.hosting import database_ready
+
+    async def run() -> T:
+        async with open_database(settings) as database:
+            return await work(database)
+
+    with database_ready(settings, f"refundry {command}", _report):
+        return asyncio.run(run())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Refundry: a self-hosted refund system, compatible with Digital River's Refunds API."""
+
+
+@cli.command()
+@click.option("--host", help="The address to listen on.  [127.0.0.1]")
+@click.option("--port", type=int, help="The port to listen on.  [8080]")
+@click.option("--processes", type=int, help="How many API processes.  [1]")
+@_with_settings
+def serve(**options: object) -> None:
+    """Run everything: the embedded database, the API and a worker."""
+    from refundry.hosting import bring_up_to_date, database_ready, sandbox_secret
+    from refundry.serving import Supervisor
+
+    with _spoken_errors():
+        settings = _settings(**options)
+        with database_ready(settings, "refundry serve", _report, exclusive=True) as server:
+            if settings.database_url:
+                bring_up_to_date(settings, _report)
+            secret = asyncio.run(sandbox_secret(settings, _report))
+            supervisor = Supervisor(settings, server)
+            try:
+                url = supervisor.start()
+                click.echo(_screen(settings, url, secret))
+                supervisor.watch()
+            finally:
+                supervisor.stop()
+        click.echo("stopped.")
+
+
+def _screen(settings: Settings, url: str, secret: str | None) -> str:
+    data = settings.data_dir.absolute()
+    where = "external PostgreSQL" if settings.database_url else str(data)
+    lines = [
+        "",
+        f"  Refundry {__version__} is running.",
+        "",
+        f"  URL                {url}",
+        f"  API reference      {url}/docs",
+        f"  Sandbox key        {secret or 'made with: refundry key create --mode test'}",
+        f"  Data               {where}",
+        "  Stop               Ctrl-C",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+@cli.command()
+@click.option("--host")
+@click.option("--port", type=int)
+@click.option("--fd", type=int, hidden=True)
+@_with_settings
+def api(fd: int | None, **options: object) -> None:
+    """Run the API alone."""
+    from refundry.api_server import serve_api
+    from refundry.hosting import database_ready
+
+    with _spoken_errors():
+        settings = _settings(**options)
+        if fd is not None:
+            serve_api(settings, fd=fd)
+            return
+        with database_ready(settings, "refundry api", _report):
+            serve_api(settings, fd=None)
+
+
+@cli.command()
+@_with_settings
+def worker(**options: object) -> None:
+    """Run a worker alone."""
+    import uvloop
+
+    from refundry.hosting import database_ready
+    from refundry.worker import run_worker
+
+    with _spoken_errors():
+        settings = _settings(**options)
+        with database_ready(settings, "refundry worker", _report):
+            uvloop.run(run_worker(settings))
+
+
+@cli.command()
+@_with_settings
+def migrate(**options: object) -> None:
+    """Bring the database's schema up to date."""
+    from refundry.hosting import bring_up_to_date, database_ready
+
+    with _spoken_errors():
+        settings = _settings(**options)
+        with database_ready(settings, "refundry migrate", _report):
+            applied = bring_up_to_date(settings, _report)
+    click.echo(f"{applied} migrations applied; the schema is up to date.")
+
+
+@cli.command()
+@click.option("--drain", is_flag=True, required=True, help="Run due work until none is left.")
+@_with_settings
+def work(drain: bool, **options: object) -> None:
+    """Run the background work that is due, once."""
+    from refundry.operations.work import drain_all
+    from refundry.worker import open_worker
+
+    assert drain
+    with _spoken_errors():
+        settings = _settings(**options)
+
+        async def run(database: Any) -> int:
+            async with open_worker(settings, database) as services:
+                return await drain_all(services)
+
+        done = _on_database(settings, "work", run)
+    click.echo(f"{done} steps of work done; none is due.")
+
+
+@cli.command()
+@click.option("--account", required=True, help="The account's name.")
+@click.option("--admin", required=True, help="The administrator's e-mail address.")
+@_with_settings
+def init(account: str, admin: str, **options: object) -> None:
+    """Make an account; prints its four keys this once."""
+    from refundry.access.commands import open_account
+    from refundry.clock import Clock
+
+    with _spoken_errors():
+        settings = _settings(**options)
+
+        async def run(database: Any) -> Any:
+            return await open_account(database, account, now=Clock().now(), administrator=admin)
+
+        opened = _on_database(settings, "init", run)
+    click.echo(f"account      {account}")
+    click.echo(f"secret test  {opened.secret_test}")
+    click.echo(f"public test  {opened.public_test}")
+    click.echo(f"secret live  {opened.secret_live}")
+    click.echo(f"public live  {opened.public_live}")
+    click.echo(f"{admin} is noted as administrator; the keys are not shown again.", err=True)
+
+
+@cli.group()
+def key() -> None:
+    """API keys."""
+
+
+@key.command("create")
+@click.option("--mode", type=click.Choice(["test", "live"]), required=True)
+@click.option("--kind", type=click.Choice(["secret", "public", "restricted"]), default="secret")
+@click.option("--permission", "permissions", multiple=True, metavar="RESOURCE=RIGHT",
+              help="For restricted keys: none, read, write or read_write.")  # fmt: skip
+@click.option("--basis", type=click.Choice(["line", "unit"]), default="line",
+              help="What items[].amount means: the whole element, or one unit.")  # fmt: skip
+@click.option("--old-key", type=click.Choice(["now", "1h", "12h", "24h"]), default="24h",
+              help="How long a secret or public key that this one replaces stays valid.")  # fmt: skip
+@click.option("--account", help="The account's name; without it, the first one.")
+@_with_settings
+def key_create(
+    mode: str, kind: str, permissions: tuple[str, ...], basis: str, old_key: str,
+    account: str | None, **options: object,
+) -> None:  # fmt: skip
+    """Make an API key and print it. A secret or public key replaces the one before it."""
+    from refundry.access import store
+    from refundry.access.commands import create_key, named_account
+    from refundry.clock import Clock
+    from refundry.hosting import make_sandbox
+
+    rights = _rights(kind, permissions)
+    hours = {"now": 0, "1h": 1, "12h": 12, "24h": 24}[old_key]
+    with _spoken_errors():
+        settings = _settings(**options)
+
+        async def run(database: Any) -> str:
+            if account is None and await store.find_account(database, None) is None:
+                await make_sandbox(settings, database)
+            return await create_key(
+                database,
+                await named_account(database, account),
+                live=mode == "live",
+                kind=kind,
+                permissions=rights,
+                item_amount_basis=basis,
+                now=Clock().now(),
+                old_key_lives=timedelta(hours=hours),
+            )
+
+        text = _on_database(settings, "key create", run)
+    click.echo(text)
+
+
+def _rights(kind: str, permissions: tuple[str, ...]) -> dict[str, str]:
+    from refundry.access.commands import PERMISSIONS
+    from refundry.tenant import RESOURCES
+
+    rights: dict[str, str] = {}
+    for text in permissions:
+        resource, _, right = text.partition("=")
+        right = right.lower().replace("/", "_")
+        if resource not in RESOURCES or right not in PERMISSIONS:
+            raise click.BadParameter(
+                f"{text}: one of {', '.join(RESOURCES)} = one of {', '.join(PERMISSIONS)}",
+                param_hint="--permission",
+            )
+        rights[resource] = right
+    if (kind == "restricted") != any(right != "none" for right in rights.values()):
+        raise click.BadParameter(
+            "restricted keys need at least one right, other keys take none",
+            param_hint="--permission",
+        )
+    return rights
+
+
+@cli.command("audit")
+@_with_settings
+def audit_command(**options: object) -> None:
+    """Recompute every balance from the journal; exit 1 naming the orders that do not add up."""
+    from refundry.auditing import Finding, audit
+
+    with _spoken_errors():
+        settings = _settings(**options)
+
+        async def run(database: Any) -> tuple[int, list[Finding]]:
+            orders, findings = 0, cast("list[Finding]", [])
+            async with (
+                database.connection() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                async for stretch in audit(connection):
+                    orders += stretch.orders
+                    findings += stretch.findings
+            return orders, findings
+
+        orders, findings = _on_database(settings, "audit", run)
+    for each in findings:
+        mode = "live" if each.live else "test"
+        click.echo(
+            f"order {each.order_id} ({mode}, account {each.account_id}): {each.figure} is kept as"
+            f" {each.kept} minor units, the journal says {each.journal}"
+        )
+    wrong = len({(each.account_id, each.live, each.order_id) for each in findings})
+    click.echo(f"{orders} orders audited, {wrong} do not add up.", err=bool(findings))
+    sys.exit(1 if findings else 0)
+
+
+@cli.group()
+def operation() -> None:
+    """Captures, cancels and refunds that wait for a processor or a person."""
+
+
+@operation.command("list")
+@_with_settings
+def operation_list(**options: object) -> None:
+    """List operations without an outcome, oldest first."""
+    from refundry.operations.manual import list_open
+
+    with _spoken_errors():
+        settings = _settings(**options)
+        rows = _on_database(settings, "operation list", list_open)
+    for row in rows:
+        click.echo("\t".join(row))
+
+
+@operation.command("settle")
+@click.argument("operation_id")
+@click.argument("outcome", type=click.Choice(["complete", "failed"]))
+@click.option("--reason", default="declined", help="For failed: the failure reason.")
+@click.option("--note", required=True, help="Who decided, and on what ground.")
+@_with_settings
+def operation_settle(
+    operation_id: str, outcome: str, reason: str, note: str, **options: object
+) -> None:
+    """Book what a person knows of an operation, with a note."""
+    from refundry.operations.manual import settle_by_hand
+
+    with _spoken_errors():
+        settings = _settings(**options)
+
+        async def run(database: Any) -> bool:
+            return await settle_by_hand(
+                database, settings, operation_id,
+                reason=reason if outcome == "failed" else None, note=note,
+            )  # fmt: skip
+
+        changed = _on_database(settings, "operation settle", run)
+    click.echo("booked." if changed else "it had ended already; nothing was changed.")
+
+
+@cli.command("config")
+@_with_settings
+def config_command(**options: object) -> None:
+    """Print the settings in force, secrets masked."""
+    with _spoken_errors():
+        for name, value in masked(_settings(**options)).items():
+            click.echo(f"{name} = {'' if value is None else value}")
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(__version__)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="refundry")

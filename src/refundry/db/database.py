@@ -1,0 +1,145 @@
+"""Database: the pool of connections, and transactions on it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+import asyncpg
+
+from refundry.db.embedded import address
+from refundry.settings import Settings
+
+Record = asyncpg.Record
+T = TypeVar("T")
+
+# Two commands may take the same rows in another order, or meet a standby's conflict: the
+# database ends one of them, which then simply runs again.
+_RETRIES = 5
+_ACQUIRE_TIMEOUT_SECONDS = 10
+
+Unreachable = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What is raised when the database cannot be reached, or went away in between."""
+
+
+class Session(Protocol):
+    """Where a statement runs: a transaction, or the pool for a statement of its own."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Record]:
+        """Every row."""
+        ...
+
+    async def fetchrow(self, query: str, *args: Any) -> Record | None:
+        """The first row, or None."""
+        ...
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+        ...
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """Run without rows; gives the command tag."""
+        ...
+
+
+Tx = Session
+"""A session whose caller owns the transaction."""
+
+
+class Database:
+    """A pool of connections to one PostgreSQL."""
+
+    def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Record]"]:
+        """A connection of one's own for a while."""
+        async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A transaction: committed at the end, rolled back on an exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Run `work` in a transaction; again if the database ended it for another one's sake."""
+        for attempt in range(_RETRIES):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                if attempt == _RETRIES - 1:
+                    raise
+                await asyncio.sleep(0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def fetch(self, query: str, *args: Any) -> list[Record]:
+        """Every row of a statement of its own."""
+        async with self.connection() as connection:
+            return await connection.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Record | None:
+        """The first row of a statement of its own, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """The first value of a statement of its own, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """Run a statement of its own; gives the command tag."""
+        async with self.connection() as connection:
+            return await connection.execute(query, *args)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Connect to the external database, or to the running server of the data directory."""
+    async with asyncpg.create_pool(
+        **connect_arguments(settings),
+        min_size=1,
+        max_size=settings.pool_size,
+        max_inactive_connection_lifetime=300,
+        # The default reset costs a round trip per request, and nothing here needs it: no
+        # statement leaves a setting, a lock or a cursor behind its transaction.
+        reset=_no_reset,
+    ) as pool:
+        yield Database(pool)
+
+
+def connect_arguments(settings: Settings) -> dict[str, Any]:
+    """How asyncpg reaches the database of `settings`."""
+    arguments: dict[str, Any]
+    if settings.database_url:
+        arguments = {"dsn": settings.database_url}
+    else:
+        server = address(settings.data_dir)
+        arguments = {
+            "host": server.host,
+            "port": server.port,
+            "user": server.user,
+            "password": server.password,
+            "database": server.database,
+        }
+    if settings.pgbouncer:
+        # In transaction mode the next statement may meet another server connection.
+        arguments["statement_cache_size"] = 0
+    return arguments | {"command_timeout": 60, "timeout": 10}
+
+
+async def _no_reset(_connection: object) -> None:
+    return None

@@ -1,0 +1,122 @@
+"""A request on its way through an operation, and the operations themselves."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from refundry.clock import Clock
+from refundry.db.database import Database
+from refundry.domain.refund import AmountBasis
+from refundry.errors import required
+from refundry.http.answer import Answer
+from refundry.http.document import JsonValue, bad_format, read_object
+from refundry.http.fields import Fields
+from refundry.http.query import Filter, Query
+from refundry.idempotency import Receipt
+from refundry.sealing import Vault
+from refundry.settings import Settings
+from refundry.tenant import ApiKey, Tenant
+
+Drain = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What operations work with. wake: tells the workers that something is due.
+
+    drain: runs the due work of an account until none is left.
+    """
+
+    database: Database
+    settings: Settings
+    clock: Clock
+    vault: Vault
+    wake: Callable[[], None]
+    drain: Drain
+
+
+@dataclass(slots=True)
+class Call:
+    """One request: its services, key, time, parameters and body.
+
+    now: on the clock of the key's mode. raw_key: None where an operation needs no key.
+    """
+
+    services: Services
+    raw_key: ApiKey | None
+    now: datetime
+    path: Mapping[str, str]
+    query: Query
+    body: bytes
+    headers: Mapping[str, str]
+    request_id: str
+    receipt: Receipt | None = field(default=None)
+    _document: dict[str, JsonValue] | None = field(default=None)
+
+    @property
+    def key(self) -> ApiKey:
+        """The key of the request."""
+        return required(self.raw_key)
+
+    @property
+    def tenant(self) -> Tenant:
+        """The account and mode of the key."""
+        return self.key.tenant
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self.services.database
+
+    @property
+    def basis(self) -> AmountBasis:
+        """What item amounts mean for this key."""
+        return AmountBasis(self.key.item_amount_basis)
+
+    @property
+    def document(self) -> dict[str, JsonValue]:
+        """The body as a JSON object; raises BadFields."""
+        if self._document is None:
+            kind = self.headers.get("content-type", "").split(";")[0].strip().lower()
+            if kind not in ("", "application/json", "text/plain"):
+                raise bad_format()
+            self._document = read_object(self.body)
+        return self._document
+
+    def fields(self) -> Fields:
+        """The members of the body, to be read one by one."""
+        return Fields(self.document, [])
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of the API: where it is, who may use it, and what the reference says of it.
+
+    resource: what a restricted key needs a permission for; None: secret keys only. body, answer:
+    the shapes as msgspec Structs. open: needs no key. any_media: does not answer in JSON alone.
+    example: a body that works on the sandbox's first order.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    answer: Any
+    resource: str | None = None
+    description: str = ""
+    body: Any = None
+    status: int = 200
+    filters: tuple[Filter, ...] = ()
+    paged: bool = False
+    expands: bool = False
+    refusals: tuple[int, ...] = ()
+    open: bool = False
+    documented: bool = True
+    any_media: bool = False
+    example: Mapping[str, Any] | None = None
+    answer_example: Any = None

@@ -1,0 +1,165 @@
+"""JSON at the border: read without losing a digit, written in the contract's form."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NoReturn
+
+import msgspec
+
+from refundry.domain.money import major_text
+from refundry.errors import BadFields, FieldProblem
+
+MAX_BODY_BYTES = 1 << 20
+_MAX_DEPTH = 64
+
+JsonValue = Any
+"""None, bool, str, `Numeral`, or a list or dict of these."""
+
+
+class Numeral:
+    """A number as it stood in the document, not yet read: JSON floats would lose digits."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Numeral) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def bad_format() -> BadFields:
+    """The one answer to a body that is no JSON object in UTF-8."""
+    return BadFields(
+        [FieldProblem("invalid_format", None, "The format of your request is invalid.")]
+    )
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_decoder = json.JSONDecoder(
+    parse_float=Numeral, parse_int=Numeral, parse_constant=_no_constant, strict=True
+)
+
+
+def read_object(body: bytes) -> dict[str, JsonValue]:
+    """The JSON object in `body`; raises BadFields (`invalid_format`) for anything else."""
+    try:
+        document = _decoder.decode(body.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise bad_format() from error
+    if not isinstance(document, dict):
+        raise bad_format()
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth(document) > _MAX_DEPTH:
+        raise bad_format()
+    # PostgreSQL's text holds neither NUL nor half a character; only escapes can bring them in.
+    if b"\\u" in body and not _storable(document):
+        raise bad_format()
+    return document
+
+
+def _depth(value: JsonValue) -> int:
+    if isinstance(value, dict):
+        return 1 + max((_depth(item) for item in value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max((_depth(item) for item in value), default=0)
+    return 0
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable_text(text: str) -> bool:
+    """Whether PostgreSQL can keep `text`."""
+    return _UNSTORABLE.search(text) is None
+
+
+def _storable(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, dict):
+        return all(storable_text(k) and _storable(v) for k, v in value.items())
+    if isinstance(value, list):
+        return all(_storable(item) for item in value)
+    return True
+
+
+def _encode_other(value: object) -> msgspec.Raw:
+    if isinstance(value, Numeral):
+        return msgspec.Raw(value.text.encode())
+    raise TypeError(type(value))
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_other)
+_sorting_encoder = msgspec.json.Encoder(enc_hook=_encode_other, order="sorted")
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def to_json(value: object) -> bytes:
+    """`value` as compact JSON; `Numeral` and `msgspec.Raw` are written as they are."""
+    return _encoder.encode(value)
+
+
+def to_json_text(value: object) -> str:
+    """`to_json` as text, for a column."""
+    return _encoder.encode(value).decode()
+
+
+def canonical_json(value: JsonValue) -> bytes:
+    """`value` with sorted keys and no white space, for comparing two requests."""
+    return _sorting_encoder.encode(value)
+
+
+def raw_members(text: str) -> dict[str, msgspec.Raw]:
+    """The members of a JSON object, each as it stands in the text."""
+    return {} if text == "{}" else _raw_object.decode(text)
+
+
+def money(minor: int, exponent: int) -> msgspec.Raw:
+    """An amount on the wire: a JSON number of major units."""
+    return msgspec.Raw(major_text(minor, exponent).encode())
+
+
+def seconds(moment: datetime) -> str:
+    """A time of a resource: whole seconds, `Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def milliseconds(moment: datetime) -> str:
+    """A time with three digits after the second, `Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def microseconds(moment: datetime) -> str:
+    """A time of an event: up to six digits after the second, trailing zeros cut, `Z`."""
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    digits = f"{moment.microsecond:06d}".rstrip("0")
+    return f"{text}.{digits}Z" if digits else f"{text}Z"
+
+
+def ascii_json(text: str) -> str:
+    """JSON text with every character above ASCII escaped."""
+    return text if text.isascii() else _NON_ASCII.sub(lambda m: json.dumps(m[0])[1:-1], text)
+
+
+_NON_ASCII = re.compile("[^\x00-\x7f]")
+
+
+def shown(value: JsonValue) -> str:
+    """A value as messages show it: as sent, structures as compact JSON of at most 100 characters."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Numeral):
+        return value.text
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping | list):
+        return to_json_text(value)[:100]
+    return "null"

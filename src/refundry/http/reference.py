@@ -1,0 +1,2 @@
+def reference_page(document): return ""
+def stylesheet(): return b""

@@ -1,0 +1,143 @@
+"""The answer to an idempotency key, stored in the transaction of its effect."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from refundry.db.database import Database, Tx
+from refundry.domain.refusal import KeyInUse, KeyReused
+from refundry.errors import Refused, required
+from refundry.ids import new_uuid
+from refundry.sealing import Vault
+from refundry.tenant import Tenant
+
+LIFE = timedelta(hours=24)
+# A request still running after this long has died with its process; its key may be taken over.
+_ABANDONED = timedelta(seconds=60)
+
+
+class Overtaken(Exception):
+    """Another request took this key over in the meantime; nothing may be written under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The stored answer to a key."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class Receipt:
+    """The right to answer under an idempotency key; `store` it once, with the effect."""
+
+    tenant: Tenant
+    method: str
+    path: str
+    key: str
+    owner: str
+    vault: Vault
+    stored: bool = field(default=False)
+
+    async def store(self, tx: Tx, status: int, body: bytes, *, sealed: bool = False) -> None:
+        """Keep the answer. Raises Overtaken, which rolls the effect back."""
+        answer = self.vault.seal(body.decode()) if sealed else body
+        row = await tx.fetchrow(
+            """
+            UPDATE idempotency_keys
+               SET status = $7, answer = $8, sealed = $9
+             WHERE account_id = $1 AND live = $2 AND method = $3 AND path = $4 AND key = $5
+               AND owner = $6 AND status IS NULL
+            RETURNING 1
+            """,
+            *self._identity(), self.owner, status, answer, sealed,
+        )  # fmt: skip
+        if row is None:
+            raise Overtaken
+        self.stored = True
+
+    async def release(self, database: Database) -> None:
+        """Let the key be used afresh: the request ended without an answer to keep."""
+        await database.execute(
+            """
+            DELETE FROM idempotency_keys
+             WHERE account_id = $1 AND live = $2 AND method = $3 AND path = $4 AND key = $5
+               AND owner = $6 AND status IS NULL
+            """,
+            *self._identity(), self.owner,
+        )  # fmt: skip
+
+    def _identity(self) -> tuple[str, bool, str, str, str]:
+        tenant = self.tenant
+        return tenant.account_id, tenant.live, self.method, self.path, self.key
+
+
+async def reserve(
+    database: Database,
+    vault: Vault,
+    tenant: Tenant,
+    *,
+    method: str,
+    path: str,
+    key: str,
+    body: bytes,
+    now: datetime,
+    real_now: datetime,
+) -> Receipt | Replay:
+    """Take a key for a request, or find its stored answer. Raises Refused.
+
+    body: in canonical form. now: on the tenant's clock; real_now: of the machine.
+    """
+    digest = hashlib.sha256(body).digest()
+    receipt = Receipt(tenant, method, path, key, new_uuid(), vault)
+    identity = (tenant.account_id, tenant.live, method, path, key)
+    taken = await database.fetchrow(
+        """
+        INSERT INTO idempotency_keys AS k (account_id, live, method, path, key, body_hash, owner,
+                                           created_at, started_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (account_id, live, method, path, key) DO UPDATE
+           SET body_hash = excluded.body_hash, owner = excluded.owner, status = NULL,
+               answer = NULL, created_at = excluded.created_at, started_at = excluded.started_at
+         WHERE k.created_at <= $10 OR (k.status IS NULL AND k.started_at <= $11)
+        RETURNING 1
+        """,
+        *identity, digest, receipt.owner, now, real_now, now - LIFE, real_now - _ABANDONED,
+    )  # fmt: skip
+    return receipt if taken else await _replay(database, vault, identity, digest)
+
+
+async def _replay(
+    database: Database, vault: Vault, identity: tuple[str, bool, str, str, str], digest: bytes
+) -> Replay:
+    row = await database.fetchrow(
+        """
+        SELECT body_hash, status, answer, sealed
+          FROM idempotency_keys
+         WHERE account_id = $1 AND live = $2 AND method = $3 AND path = $4 AND key = $5
+        """,
+        *identity,
+    )
+    if row is None:
+        raise Refused(KeyInUse())  # Released this instant; the client's next try takes it.
+    if row["body_hash"] != digest:
+        raise Refused(KeyReused())
+    if row["status"] is None:
+        raise Refused(KeyInUse())
+    answer: bytes = required(row["answer"])
+    body = vault.open(answer).encode() if row["sealed"] else answer
+    return Replay(row["status"], body)
+
+
+async def purge(database: Database, real_now: datetime) -> int:
+    """Delete keys past their life; gives how many. Bounded, so that it never blocks for long."""
+    tag = await database.execute(
+        """
+        DELETE FROM idempotency_keys
+         WHERE ctid IN (SELECT ctid FROM idempotency_keys
+                         WHERE created_at <= $1 AND started_at <= $1 LIMIT 1000)
+        """,
+        real_now - LIFE,
+    )
+    return int(tag.split()[-1])

@@ -1,0 +1,65 @@
+"""What Prometheus is told. Counters count what this deployment did since its start."""
+
+from prometheus_client import REGISTRY as _OWN
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from refundry.domain.money import to_major
+from refundry.domain.refund import Refund
+
+REQUESTS = Counter("refundry_requests", "Requests answered.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "refundry_request_duration_seconds",
+    "Time to answer a request.",
+    ["route"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+REFUNDS = Counter("refundry_refunds", "Refunds that entered a state.", ["mode", "state"])
+REFUND_AMOUNT = Counter(
+    "refundry_refund_amount",
+    "Major units of refunds that entered a state: asked for, or paid out in succeeded.",
+    ["mode", "state", "currency"],
+)
+ATTEMPTS = Counter(
+    "refundry_processor_attempts", "Calls to a processor.", ["connector", "kind", "outcome"]
+)
+WORKER_LAG = Histogram(
+    "refundry_worker_lag_seconds",
+    "How long a due operation waited for a worker.",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 30, 300),
+)
+OLDEST_DUE = Gauge(
+    "refundry_oldest_due_seconds",
+    "How long the oldest due refund or operation has been waiting.",
+    multiprocess_mode="mostrecent",
+)
+NEEDS_ATTENTION = Gauge(
+    "refundry_refunds_needing_attention",
+    "Refunds whose outcome no processor has told for a day.",
+    multiprocess_mode="mostrecent",
+)
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count an answered request."""
+    REQUESTS.labels(method, route, str(status)).inc()
+    REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+def observe_refund(refund: Refund, *, live: bool) -> None:
+    """Count a refund's entry into its present state."""
+    mode = "live" if live else "test"
+    REFUNDS.labels(mode, refund.state.value).inc()
+    minor = refund.refunded or refund.amount
+    # The client library counts in floats; these figures are for charts, never for books.
+    amount = to_major(minor, refund.currency)
+    REFUND_AMOUNT.labels(mode, refund.state.value, refund.currency.code).inc(float(amount))
+
+
+def render(*, several_processes: bool) -> bytes:
+    """The metrics of every process of this `serve`, in Prometheus' text format."""
+    if not several_processes:
+        return generate_latest(_OWN)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)

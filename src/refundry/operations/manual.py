@@ -1,0 +1,59 @@
+"""What a person does about operations: sees those without an outcome, and settles one."""
+
+from refundry.clock import Clock
+from refundry.db.database import Database
+from refundry.domain.charge import Failure
+from refundry.domain.money import find_currency, major_text
+from refundry.errors import NotFound, required
+from refundry.operations.commands import Books, book_outcome
+from refundry.operations.store import find_operation
+from refundry.processors.contract import Declined, Settled
+from refundry.sealing import open_vault
+from refundry.settings import Settings
+
+
+async def list_open(database: Database) -> list[list[str]]:
+    """Operations without an outcome, oldest first: id, kind, amount, order, and why it waits."""
+    rows = await database.fetch(
+        """
+        SELECT o.id, o.live, o.kind, o.amount_minor, o.order_id, o.created_at, o.attempts,
+               o.last_error, o.attention_since, r.currency
+          FROM charge_operations o
+          JOIN orders r ON r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
+         WHERE o.state = 'pending'
+         ORDER BY o.created_at, o.seq
+        """
+    )
+    found: list[list[str]] = []
+    for row in rows:
+        currency = required(find_currency(row["currency"]))
+        amount = f"{major_text(row['amount_minor'], currency.exponent)} {currency.code}"
+        why = "needs attention" if row["attention_since"] else "waiting"
+        if row["last_error"]:
+            why += f" ({row['attempts']} attempts, {row['last_error']})"
+        mode = "live" if row["live"] else "test"
+        found.append([row["id"], mode, row["kind"], amount, f"order {row['order_id']}", why])
+    return found
+
+
+async def settle_by_hand(
+    database: Database, settings: Settings, operation_id: str, *, reason: str | None, note: str
+) -> bool:
+    """Book an operation as failed for `reason`, or as complete without one. Raises NotFound.
+
+    False if it had ended already. The note is kept with the operation either way.
+    """
+    found = await find_operation(database, operation_id)
+    if found is None:
+        raise NotFound("Operation", operation_id)
+    tenant, order_id = found
+    await database.execute(
+        """
+        UPDATE charge_operations SET note = concat_ws(E'\\n', note, $5::text)
+         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
+        """,
+        tenant.account_id, tenant.live, order_id, operation_id, note,
+    )  # fmt: skip
+    word = Settled() if reason is None else Declined(Failure(reason=reason))
+    books = Books(database, open_vault(settings))
+    return await book_outcome(books, tenant, order_id, operation_id, word, Clock().now())

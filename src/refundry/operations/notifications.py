@@ -1,0 +1,139 @@
+"""What processors tell us by themselves: signed, applied once, kept while it fits nothing yet.
+
+Source: contract, disputes and chargebacks, section 5; its dispute rows come with disputes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from refundry.db.database import Database
+from refundry.operations.commands import Books, Word, book_outcome
+from refundry.operations.store import find_operation
+from refundry.processors.contract import Declined, NeedsInformation, Settled
+from refundry.processors.http import failure_of
+
+_RETRY_EVERY = timedelta(seconds=30)
+# A notification may overtake our own commit, but not by more than this.
+_KEEP = timedelta(hours=24)
+log = structlog.get_logger("refundry.notifications")
+
+
+class Data(msgspec.Struct, rename="camel"):
+    """What a notification is about."""
+
+    operation_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+    failure_reason: str | None = None
+
+
+class Notification(msgspec.Struct, rename="camel"):
+    """A processor's notification."""
+
+    id: str
+    type: str
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A notification with its sender. live: the only mode whose operations it may touch."""
+
+    connector: str
+    live: bool
+    notification: Notification
+    body: str
+
+
+def word_of(notification: Notification) -> Word | None:
+    """The outcome that a notification tells of; None for types that tell of none."""
+    kind, _, state = notification.type.partition(".")
+    if kind not in ("capture", "cancel", "refund"):
+        return None
+    data = notification.data
+    match state:
+        case "complete":
+            return Settled()
+        case "failed":
+            return Declined(failure_of(data.code, data.message, data.failure_reason))
+        case "pending_information" if kind == "refund":
+            return NeedsInformation()
+        case _:
+            return None
+
+
+async def receive(books: Books, received: Received, now: datetime) -> bool:
+    """Keep a notification and apply it; False if it came before and was applied.
+
+    Kept first and marked last: a crash in between applies it again, which changes nothing.
+    """
+    row = await books.database.fetchrow(
+        """
+        INSERT INTO processor_notifications (connector, id, received_at, body, state, due_at)
+        VALUES ($1, $2, $3, $4, 'waiting', $3)
+        ON CONFLICT (connector, id) DO NOTHING
+        RETURNING 1
+        """,
+        received.connector, received.notification.id, now, received.body,
+    )  # fmt: skip
+    if row is None:
+        return False
+    await _apply(books, received, received_at=now, now=now)
+    return True
+
+
+async def _apply(books: Books, received: Received, *, received_at: datetime, now: datetime) -> None:
+    word = word_of(received.notification)
+    operation_id = received.notification.data.operation_id
+    found = await find_operation(books.database, operation_id) if operation_id else None
+    if word is None:
+        state = "ignored"
+        log.info("notification_ignored", id=received.notification.id,
+                 type=received.notification.type)  # fmt: skip
+    elif found is None or found[0].live != received.live:
+        state = "waiting" if now - received_at < _KEEP else "unmatched"
+        log.warning("notification_unmatched", id=received.notification.id,
+                    operation_id=operation_id)  # fmt: skip
+    else:
+        tenant, order_id = found
+        shift = await _clock_shift(books.database, tenant.account_id, live=tenant.live)
+        assert operation_id is not None
+        applied = await book_outcome(books, tenant, order_id, operation_id, word, now + shift)
+        state = "applied" if applied else "ignored"
+    await books.database.execute(
+        "UPDATE processor_notifications SET state = $3, due_at = $4"
+        " WHERE connector = $1 AND id = $2",
+        received.connector, received.notification.id, state,
+        now + _RETRY_EVERY if state == "waiting" else None,
+    )  # fmt: skip
+
+
+async def _clock_shift(database: Database, account_id: str, *, live: bool) -> timedelta:
+    if live:
+        return timedelta()
+    return await database.fetchval(
+        "SELECT test_clock_shift FROM accounts WHERE id = $1", account_id
+    )
+
+
+async def retry_due(books: Books, now: datetime) -> int:
+    """Try kept notifications again; gives how many found their operation."""
+    rows = await books.database.fetch(
+        """
+        SELECT connector, id, received_at, body FROM processor_notifications
+         WHERE due_at <= $1 ORDER BY due_at LIMIT 100
+        """,
+        now,
+    )
+    for row in rows:
+        received = Received(
+            row["connector"],
+            row["connector"] == "http",
+            msgspec.json.decode(row["body"], type=Notification),
+            row["body"],
+        )
+        await _apply(books, received, received_at=row["received_at"], now=now)
+    return len(rows)

@@ -1,0 +1,107 @@
+"""The operations of processors, of the sandbox's clock, and of those who run the service."""
+
+import time
+from datetime import timedelta
+
+import msgspec
+
+from refundry.access.store import shift_test_clock
+from refundry.domain.refusal import InvalidField
+from refundry.errors import Refused
+from refundry.http import problems
+from refundry.http.answer import Answer
+from refundry.http.call import Call, Operation
+from refundry.http.document import seconds, shown, to_json
+from refundry.http.fields import Fields
+from refundry.operations import schemas
+from refundry.operations.commands import Books
+from refundry.operations.notifications import Data, Notification, Received, receive
+from refundry.processors.registry import notification_secrets
+from refundry.processors.signature import HEADER, verify
+
+# The furthest that a test clock may be moved in one step.
+_MOST_SECONDS = 10 * 366 * 24 * 3600
+_TYPES = frozenset(
+    {
+        "capture.complete",
+        "capture.failed",
+        "cancel.complete",
+        "cancel.failed",
+        "refund.complete",
+        "refund.failed",
+        "refund.pending_information",
+    }
+)
+
+
+async def post_notification(call: Call) -> Answer:
+    """Take what a processor tells of an operation. Its signature is its key."""
+    header = call.headers.get(HEADER.lower())
+    for connector, live, secret in notification_secrets(call.services.settings):
+        if verify(secret, header, call.body, now=time.time()):
+            notification = _read(call.fields())
+            received = Received(connector, live, notification, _stored_body(notification))
+            books = Books(call.database, call.services.vault)
+            fresh = await receive(books, received, call.now)
+            return Answer(200, to_json({"received": True, "duplicate": not fresh}))
+    return problems.problem(401)
+
+
+def _read(body: Fields) -> Notification:
+    notification_id = body.text("id", required=True)
+    kind = body.text("type", required=True)
+    if kind is not None and kind not in _TYPES:
+        body.invalid("type", kind)
+    body.time("occurredTime")
+    data = body.object("data", required=True)
+    read = Data()
+    if data is not None:
+        read = Data(
+            operation_id=data.text("operationId", required=True),
+            code=data.text("code"),
+            message=data.text("message", most=500),
+            failure_reason=data.text("failureReason"),
+        )
+    body.unknown()
+    body.finish()
+    return Notification(notification_id or "", kind or "", read)
+
+
+def _stored_body(notification: Notification) -> str:
+    return msgspec.json.encode(notification).decode()
+
+
+async def post_advance(call: Call) -> Answer:
+    """Move the account's test clock and run what is due; only where the server allows it."""
+    fields = call.fields()
+    value = fields.value("seconds")
+    if value is None:
+        fields.missing("seconds")
+    amount = fields.decimal("seconds", lambda number: 0 <= number <= _MOST_SECONDS)
+    fields.unknown()
+    fields.finish()
+    if call.tenant.live:
+        return problems.problem(403)
+    by = timedelta(microseconds=int((amount or 0) * 1_000_000))
+    account_id = call.tenant.account_id
+    try:
+        shift = await shift_test_clock(call.database, account_id, by)
+    except OverflowError as error:
+        raise Refused(InvalidField("seconds", shown(value))) from error
+    await call.services.drain(account_id)
+    return Answer(200, to_json({"now": seconds(call.services.clock.now() + shift)}))
+
+
+NOTIFICATIONS = Operation(
+    "POST", "/refundry/v1/processor-notifications", post_notification,
+    "Notify of an operation's outcome", "Processors", schemas.NotificationReceived,
+    body=schemas.Notification, open=True,
+    description="For payment processors: signed by the header Refundry-Signature instead of a"
+    " key. Applied once by its id.",
+)  # fmt: skip
+ADVANCE = Operation(
+    "POST", "/refundry/v1/test/advance", post_advance, "Advance the test clock", "Sandbox",
+    schemas.ClockNow, body=schemas.ClockAdvance, example={"seconds": 60},
+    description="There only where REFUNDRY_TEST_CLOCK=1 is set. Moves the account's test clock"
+    " and runs everything that is due.",
+)  # fmt: skip

@@ -1,0 +1,78 @@
+"""The shapes of what processors tell and of the sandbox's clock, as the reference shows them."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import UNSET, Meta, Struct
+
+from refundry.http.shapes import Sent, Text, Timestamp, about, decimal, text
+
+_TEN_YEARS = 10 * 366 * 24 * 3600
+
+
+class NotificationData(Struct, rename="camel"):
+    """What a notification is about; further members are ignored."""
+
+    operation_id: Annotated[
+        Text, about("The operation, as it was named to the processor.")
+    ]
+    code: Annotated[Sent[Text], about("The processor's code of a failure.")] = UNSET
+    message: Annotated[
+        Sent[Annotated[str, text(500)]], about("The processor's words on a failure.")
+    ] = UNSET
+    failure_reason: Annotated[
+        Sent[Text], about("Why a refund failed, in Refundry's words.", "account_closed")
+    ] = UNSET
+
+
+class Notification(Struct, rename="camel", forbid_unknown_fields=True):
+    """What became of an operation at the processor."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "id": "ntf_20240501_000481",
+        "type": "refund.complete",
+        "occurredTime": "2024-05-01T09:58:30Z",
+        "data": {"operationId": "c4fb3aed-fdf6-484a-928b-722c23e6f9c0"},
+    }
+
+    id: Annotated[Text, about("The processor's id of it; applied once.", "ntf_20240501_000481")]
+    type: Annotated[
+        Literal[
+            "capture.complete",
+            "capture.failed",
+            "cancel.complete",
+            "cancel.failed",
+            "refund.complete",
+            "refund.failed",
+            "refund.pending_information",
+        ],
+        about("What happened.", "refund.complete"),
+    ]
+    data: NotificationData
+    occurred_time: Annotated[Sent[Timestamp], about("When it happened.")] = UNSET
+
+
+class NotificationReceived(Struct, rename="camel"):
+    """Thanks to the processor."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"received": True, "duplicate": False}
+
+    received: Annotated[bool, about("Always `true`.")]
+    duplicate: Annotated[bool, about("Whether it came before; a repeat has no effect.")]
+
+
+class ClockAdvance(Struct, rename="camel", forbid_unknown_fields=True):
+    """How far to move the test clock."""
+
+    seconds: Annotated[
+        Annotated[float, decimal(_TEN_YEARS)],
+        Meta(description="At most ten years; 0 only runs what is due.", examples=[60]),
+    ]
+
+
+class ClockNow(Struct, rename="camel"):
+    """The test clock after the step."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"now": "2024-05-01T10:00:00Z"}
+
+    now: datetime

@@ -1,0 +1,162 @@
+"""Charge operations as work: which are due, who asks the processor, what came of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from refundry.db.database import Record, Session
+from refundry.domain.charge import OperationKind
+from refundry.domain.money import find_currency
+from refundry.errors import required
+from refundry.processors.contract import Submission
+from refundry.tenant import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An operation that this worker asks the processor for. waited: since it was due."""
+
+    order_id: str
+    submission: Submission
+    waited: timedelta
+
+
+async def claim_operations(
+    session: Session,
+    *,
+    now: datetime,
+    lease: timedelta,
+    account_id: str | None,
+    limit: int,
+) -> list[Claimed]:
+    """Take due operations and commit the attempt, before anybody is called.
+
+    now: real time; due times are compared on the clock of each row's mode. A worker that dies
+    leaves a lease that runs out, and the operation is asked for again under the same key.
+    """
+    rows = await session.fetch(
+        """
+        WITH due AS MATERIALIZED (
+            SELECT o.account_id, o.live, o.order_id, o.id, o.due_at,
+                   $1::timestamptz + CASE WHEN o.live THEN interval '0' ELSE a.test_clock_shift END AS now
+              FROM charge_operations o JOIN accounts a ON a.id = o.account_id
+             WHERE o.due_at <= $1::timestamptz + (SELECT max(test_clock_shift) FROM accounts)
+               AND o.due_at <= $1::timestamptz + CASE WHEN o.live THEN interval '0' ELSE a.test_clock_shift END
+               AND (o.leased_until IS NULL OR o.leased_until <= $1)
+               AND ($3::text IS NULL OR o.account_id = $3)
+             ORDER BY o.due_at
+             LIMIT $4
+               FOR UPDATE OF o SKIP LOCKED
+        )
+        UPDATE charge_operations o
+           SET leased_until = $2, attempts = o.attempts + 1,
+               first_attempt_at = coalesce(o.first_attempt_at, due.now)
+          FROM due, charges c, orders r
+         WHERE o.account_id = due.account_id AND o.live = due.live
+           AND o.order_id = due.order_id AND o.id = due.id
+           AND c.account_id = o.account_id AND c.live = o.live AND c.order_id = o.order_id
+           AND c.id = o.charge_id
+           AND r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
+        RETURNING o.account_id, o.live, o.order_id, o.id, o.kind, o.charge_id, o.amount_minor,
+                  o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
+                  c.processor_reference, c.source_type, c.trigger
+        """,
+        now, now + lease, account_id, limit,
+    )  # fmt: skip
+    return [_claimed(row) for row in rows]
+
+
+def _claimed(row: Record) -> Claimed:
+    submission = Submission(
+        key=row["id"],
+        tenant=Tenant(row["account_id"], row["live"]),
+        kind=OperationKind(row["kind"]),
+        charge_id=row["charge_id"],
+        amount=row["amount_minor"],
+        currency=required(find_currency(row["currency"])),
+        processor_reference=row["processor_reference"],
+        source_type=row["source_type"],
+        trigger=row["trigger"],
+        first_attempt_at=row["first_attempt_at"],
+        now=row["now"],
+        attempt=row["attempts"],
+    )
+    return Claimed(row["order_id"], submission, row["now"] - row["due_at"])
+
+
+async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:
+    """Note that the outcome comes later; due_at: when to ask again, None: not by ourselves."""
+    await _release(session, claimed, due_at, None, attention=None)
+
+
+async def ask_again_later(
+    session: Session, claimed: Claimed, due_at: datetime, error: str, attention: datetime | None
+) -> None:
+    """Note an unknown outcome; attention: since when a person should look."""
+    await _release(session, claimed, due_at, error, attention=attention)
+
+
+async def _release(
+    session: Session,
+    claimed: Claimed,
+    due_at: datetime | None,
+    error: str | None,
+    *,
+    attention: datetime | None,
+) -> None:
+    """Give the lease back, unless the operation has ended meanwhile (a notification came)."""
+    tenant = claimed.submission.tenant
+    await session.execute(
+        """
+        UPDATE charge_operations
+           SET due_at = $5, leased_until = NULL, last_error = $6,
+               attention_since = coalesce(attention_since, $7)
+         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
+        """,
+        tenant.account_id, tenant.live, claimed.order_id, claimed.submission.key, due_at, error,
+        attention,
+    )  # fmt: skip
+
+
+async def outstanding(session: Session, now: datetime, account_id: str | None) -> bool:
+    """Whether an account, or any, has work that is due, held by some worker or not."""
+    return await session.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id
+             WHERE ($2::text IS NULL OR o.account_id = $2) AND o.due_at IS NOT NULL
+               AND o.due_at <= $1::timestamptz + CASE WHEN o.live THEN interval '0'
+                                         ELSE a.test_clock_shift END)
+        OR EXISTS (
+            SELECT 1 FROM refunds r JOIN accounts a ON a.id = r.account_id
+             WHERE ($2::text IS NULL OR r.account_id = $2)
+               AND least(r.submit_due_at, r.token_expires_at)
+                   <= $1::timestamptz + CASE WHEN r.live THEN interval '0' ELSE a.test_clock_shift END)
+        """,
+        now, account_id,
+    )  # fmt: skip
+
+
+async def find_operation(session: Session, operation_id: str) -> tuple[Tenant, str] | None:
+    """The tenant and the order of an operation, by its id alone: all that a processor knows."""
+    row = await session.fetchrow(
+        "SELECT account_id, live, order_id FROM charge_operations WHERE id = $1", operation_id
+    )
+    return (Tenant(row["account_id"], row["live"]), row["order_id"]) if row else None
+
+
+async def oldest_due(session: Session, now: datetime) -> tuple[float, int]:
+    """How long the oldest due work of live mode and unmoved clocks has waited, in seconds; and
+    how many refunds need a person."""
+    row = required(
+        await session.fetchrow(
+            """
+            SELECT extract(epoch FROM $1::timestamptz - least(
+                       (SELECT min(due_at) FROM charge_operations WHERE due_at IS NOT NULL),
+                       (SELECT min(submit_due_at) FROM refunds WHERE submit_due_at IS NOT NULL)
+                   ))::float8 AS waited,
+                   (SELECT count(*) FROM refunds WHERE attention_since IS NOT NULL) AS attention
+            """,
+            now,
+        )
+    )
+    return max(0.0, row["waited"] or 0.0), row["attention"]

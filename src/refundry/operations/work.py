@@ -1,0 +1,185 @@
+"""The steps of a worker: each takes some due work, does it, and says how much it was."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from refundry import idempotency
+from refundry.clock import Clock
+from refundry.db.database import Database
+from refundry.domain.retry import needs_attention, next_attempt
+from refundry.metrics import ATTEMPTS, WORKER_LAG
+from refundry.operations import notifications
+from refundry.operations import store as operations_store
+from refundry.operations.commands import (
+    Books,
+    book_outcome,
+    expire_refund,
+    submit_refunds,
+)
+from refundry.operations.store import Claimed
+from refundry.processors.contract import InProgress, Outcome, Unknown
+from refundry.processors.registry import Registry
+from refundry.refunds import store as refunds_store
+from refundry.sealing import Vault
+from refundry.settings import Settings
+from refundry.tenant import Tenant
+
+_BATCH = 50
+# What a call may take besides the processor's own time before its lease runs out.
+_LEASE_MARGIN = timedelta(seconds=5)
+log = structlog.get_logger("refundry.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What the steps work with."""
+
+    database: Database
+    settings: Settings
+    clock: Clock
+    vault: Vault
+    registry: Registry
+
+    @property
+    def books(self) -> Books:
+        """Where outcomes are booked."""
+        return Books(self.database, self.vault)
+
+
+async def step(worker: Worker, account_id: str | None = None) -> int:
+    """One round over all due work, or over an account's; gives how much was done."""
+    done = await submit_due(worker, account_id)
+    done += await operate_due(worker, account_id)
+    done += await expire_due(worker, account_id)
+    if account_id is None:
+        done += await notifications.retry_due(worker.books, worker.clock.now())
+    return done
+
+
+async def drain(worker: Worker, account_id: str) -> None:
+    """Run an account's due work until none is left, work that others hold included."""
+    while True:
+        if await step(worker, account_id):
+            continue
+        if not await operations_store.outstanding(worker.database, worker.clock.now(), account_id):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def submit_due(worker: Worker, account_id: str | None) -> int:
+    """Make the charge-level records of refunds that are due."""
+    due = await refunds_store.due_refunds(
+        worker.database, "submit_due_at", worker.clock.now(), account_id, _BATCH
+    )
+    orders = {(each.tenant, each.order_id): each.now for each in due}
+    window = timedelta(seconds=worker.settings.refund_batch_window)
+
+    async def submit(tenant: Tenant, order_id: str, now: datetime) -> int:
+        return await submit_refunds(worker.books, tenant, order_id, now, window)
+
+    counts = await _all(
+        [lambda t=t, o=o, now=now: submit(t, o, now) for (t, o), now in orders.items()]
+    )
+    return sum(counts)
+
+
+async def operate_due(worker: Worker, account_id: str | None) -> int:
+    """Ask the processors for what is due, and book their answers."""
+    lease = timedelta(seconds=worker.settings.processor_timeout) + _LEASE_MARGIN
+    claimed = await operations_store.claim_operations(
+        worker.database, now=worker.clock.now(), lease=lease, account_id=account_id, limit=_BATCH
+    )
+
+    async def operate_one(each: Claimed) -> int:
+        await operate(worker, each)
+        return 1
+
+    return sum(await _all([lambda each=each: operate_one(each) for each in claimed]))
+
+
+async def operate(worker: Worker, claimed: Claimed) -> None:
+    """Ask a processor for one operation whose attempt is committed, and book the answer."""
+    submission = claimed.submission
+    WORKER_LAG.observe(max(0.0, claimed.waited.total_seconds()))
+    connector = worker.registry.connector(live=submission.tenant.live)
+    outcome = await connector.submit(submission)
+    ATTEMPTS.labels(connector.name, submission.kind.value, type(outcome).__name__).inc()
+    await _note(worker, claimed, outcome)
+
+
+async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
+    submission = claimed.submission
+    now = submission.now
+    match outcome:
+        case InProgress(ask_again):
+            due_at = now + ask_again if ask_again else None
+            await operations_store.wait_for_processor(worker.database, claimed, due_at)
+        case Unknown(error):
+            await _note_unknown(worker, claimed, error)
+        case _:
+            await book_outcome(
+                worker.books, submission.tenant, claimed.order_id, submission.key, outcome, now
+            )
+
+
+async def _note_unknown(worker: Worker, claimed: Claimed, error: str) -> None:
+    submission = claimed.submission
+    flagged = needs_attention(submission.first_attempt_at, submission.now)
+    due_at = next_attempt(submission.attempt, submission.first_attempt_at, submission.now)
+    await operations_store.ask_again_later(
+        worker.database, claimed, due_at, error, submission.now if flagged else None
+    )
+    log.warning("outcome_unknown", operation_id=submission.key, kind=submission.kind.value,
+                attempt=submission.attempt, error=error, next_attempt=due_at.isoformat())  # fmt: skip
+    if flagged and await refunds_store.flag_attention(
+        worker.database, submission.tenant, claimed.order_id, submission.key, submission.now
+    ):
+        log.error("refund_needs_attention", operation_id=submission.key, error=error)
+
+
+async def expire_due(worker: Worker, account_id: str | None) -> int:
+    """Expire refunds whose bank details did not come in time."""
+    due = await refunds_store.due_refunds(
+        worker.database, "token_expires_at", worker.clock.now(), account_id, _BATCH
+    )
+    done = 0
+    for each in due:
+        done += await expire_refund(worker.books, each.tenant, each.order_id, each.id, each.now)
+    return done
+
+
+async def tidy(worker: Worker) -> None:
+    """Delete what has outlived its use."""
+    while await idempotency.purge(worker.database, worker.clock.now()):
+        await asyncio.sleep(0)
+
+
+async def _all(jobs: list[Callable[[], Awaitable[int]]]) -> list[int]:
+    """Run jobs side by side; one that breaks is logged and does not take the others along.
+
+    Its row is due again when its lease ends, so nothing is lost.
+    """
+    results = await asyncio.gather(*(job() for job in jobs), return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            log.error("step_failed", exc_info=result)
+        elif isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, int)]
+
+
+async def drain_all(worker: Worker) -> int:
+    """Run all due work until none is left, work that others hold included; gives the steps."""
+    steps = 0
+    while True:
+        done = await step(worker)
+        steps += done
+        if done:
+            continue
+        if not await operations_store.outstanding(worker.database, worker.clock.now(), None):
+            return steps
+        await asyncio.sleep(0.05)

@@ -1,0 +1,105 @@
+"""Events in the database: appended in the caller's transaction, read by the API."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from refundry.db.database import Record, Session, Tx
+from refundry.tenant import Tenant
+
+_STEP = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be appended. object, previous: JSON text. sealed_token: see `TOKEN_GAP`."""
+
+    id: str
+    type: str
+    object: str
+    previous: str | None = None
+    sealed_token: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it was written. sequence: its place among the events of its order."""
+
+    id: str
+    type: str
+    object: str
+    previous: str | None
+    sealed_token: bytes | None
+    created_at: datetime
+    sequence: int
+    webhook_ids: tuple[str, ...]
+
+
+TOKEN_GAP = "00000000-token-kept-apart-000000000000"
+"""Stands in a stored payload where a refund token belongs; the token is kept encrypted."""
+
+
+def event_times(now: datetime, last: datetime | None, count: int) -> list[datetime]:
+    """`count` instants, each later than the one before and than the order's last event."""
+    first = now if last is None or now > last else last + _STEP
+    return [first + index * _STEP for index in range(count)]
+
+
+async def append_events(
+    tx: Tx,
+    tenant: Tenant,
+    order_id: str,
+    events: Sequence[NewEvent],
+    times: Sequence[datetime],
+    first_sequence: int,
+) -> None:
+    """Write events of one order, in their order; first_sequence: of the first of them."""
+    await tx.execute(
+        """
+        INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object, previous,
+                            sealed_token, created_at)
+        SELECT $1, $2, $3, e.sequence, e.id, e.type, e.object, e.previous, e.sealed, e.created_at
+          FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
+                      $10::timestamptz[])
+               WITH ORDINALITY
+               AS e (sequence, id, type, object, previous, sealed, created_at, place)
+         ORDER BY e.place
+        """,
+        tenant.account_id, tenant.live, order_id,
+        [first_sequence + index for index in range(len(events))],
+        [event.id for event in events],
+        [event.type for event in events],
+        [event.object for event in events],
+        [event.previous for event in events],
+        [event.sealed_token for event in events],
+        list(times),
+    )  # fmt: skip
+
+
+async def find_events(
+    session: Session, tenant: Tenant, event_ids: Sequence[str]
+) -> list[StoredEvent]:
+    """The events with these ids, in the order of the ids."""
+    rows = await session.fetch(
+        """
+        SELECT id, type, object, previous, sealed_token, created_at, order_sequence, webhook_ids
+          FROM events
+         WHERE account_id = $1 AND live = $2 AND id = ANY ($3::text[])
+        """,
+        tenant.account_id, tenant.live, list(event_ids),
+    )  # fmt: skip
+    found = {row["id"]: _event(row) for row in rows}
+    return [found[event_id] for event_id in event_ids if event_id in found]
+
+
+def _event(row: Record) -> StoredEvent:
+    return StoredEvent(
+        id=row["id"],
+        type=row["type"],
+        object=row["object"],
+        previous=row["previous"],
+        sealed_token=row["sealed_token"],
+        created_at=row["created_at"],
+        sequence=row["order_sequence"],
+        webhook_ids=tuple(row["webhook_ids"]),
+    )

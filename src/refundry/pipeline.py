@@ -1,0 +1,230 @@
+"""What every request goes through: limits, key, rate, version, idempotency, answers to errors."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+
+from refundry import idempotency
+from refundry.access.guards import KeyRing, RateLimit
+from refundry.db.database import Unreachable
+from refundry.errors import BadFields, FieldProblem, NotFound, Refused
+from refundry.http import problems
+from refundry.http.answer import Answer
+from refundry.http.call import Call, Operation, Services
+from refundry.http.document import MAX_BODY_BYTES, bad_format, canonical_json
+from refundry.http.query import Query
+from refundry.ids import new_uuid
+from refundry.metrics import observe_request
+from refundry.tenant import VERSIONS, ApiKey
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_BODY_SECONDS = 30.0
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+_JSON_RANGES = frozenset({"", "*/*", "application/*", "application/json"})
+log = structlog.get_logger("refundry.http")
+
+
+class _TooSlow(Exception):
+    """The body did not arrive in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides whether a request may pass."""
+
+    services: Services
+    keys: KeyRing
+    live_limit: RateLimit
+    test_limit: RateLimit
+
+
+class Resource:
+    """The operations on one path, as an ASGI application."""
+
+    def __init__(self, gate: Gate, operations: Sequence[Operation]) -> None:
+        self._gate = gate
+        self._operations = {operation.method: operation for operation in operations}
+        self._allow = ", ".join(operation.method for operation in operations)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        headers = _headers(scope)
+        sent_id = headers.get("x-request-id", "")
+        request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else new_uuid()
+        scope["refundry.request_id"] = request_id
+        answer = await self._answer(scope, receive, headers, request_id)
+        await send_answer(send, answer, request_id)
+        duration = time.perf_counter() - started
+        route = scope["refundry.route"]
+        observe_request(scope["method"], route, answer.status, duration)
+        log.info(
+            "request",
+            method=scope["method"],
+            route=route,
+            status=answer.status,
+            ms=round(duration * 1000, 2),
+            request_id=request_id,
+            key_id=scope.get("refundry.key_id"),
+        )
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
+    ) -> Answer:
+        try:
+            return await self._pass(scope, receive, headers, request_id)
+        except Exception as error:  # the last place that can still answer
+            return _answer_to(error, request_id)
+
+    async def _pass(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
+    ) -> Answer:
+        operation = self._operations.get(scope["method"])
+        if operation is None:
+            return problems.problem(405, headers={"Allow": self._allow})
+        key = None
+        if not operation.open:
+            key = await self._gate.keys.find(headers.get("authorization"))
+            if key is None:
+                return problems.problem(401, headers={"WWW-Authenticate": "Bearer"})
+            scope["refundry.key_id"] = key.id
+        if refused := self._check(operation, key, headers):
+            return refused
+        body = await _read_body(receive) if operation.method != "GET" else b""
+        now = self._gate.services.clock.now()
+        if key is not None:
+            now += key.clock_shift
+        call = Call(
+            self._gate.services, key, now, scope["path_params"], Query(scope["query_string"]),
+            body, headers, request_id,
+        )  # fmt: skip
+        if operation.method == "POST" and key is not None and "idempotency-key" in headers:
+            return await _once(self._gate.services, call, operation, scope["path"])
+        return await operation.handler(call)
+
+    def _check(
+        self, operation: Operation, key: ApiKey | None, headers: Mapping[str, str]
+    ) -> Answer | None:
+        """The answer to a request that may not pass, or None."""
+        if key is not None:
+            limit = self._gate.live_limit if key.tenant.live else self._gate.test_limit
+            if wait := limit.wait_seconds(key.id):
+                return problems.problem(429, headers={"Retry-After": str(wait)})
+            if not key.may(operation.resource, write=operation.method != "GET"):
+                return problems.problem(403)
+        if not operation.any_media and not _accepts_json(headers.get("accept", "")):
+            return problems.problem(406)
+        version = headers.get("digitalriver-version")
+        if version is not None and version not in VERSIONS:
+            message = f"'{version}' is not a valid digitalriver-version."
+            return problems.problem(
+                400, FieldProblem("invalid_parameter", "digitalriver-version", message)
+            )
+        return None
+
+
+async def _once(services: Services, call: Call, operation: Operation, path: str) -> Answer:
+    """Run an operation under its idempotency key, or give the stored answer."""
+    key = call.headers["idempotency-key"]
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        message = f"'{key}' is not a valid Idempotency-Key."
+        return problems.problem(400, FieldProblem("invalid_parameter", "Idempotency-Key", message))
+    taken = await idempotency.reserve(
+        services.database, services.vault, call.tenant,
+        method="POST", path=path, key=key, body=_comparable(call), now=call.now,
+        real_now=services.clock.now(),
+    )  # fmt: skip
+    if isinstance(taken, idempotency.Replay):
+        return Answer(taken.status, taken.body, {"Idempotent-Replayed": "true"})
+    call.receipt = taken
+    try:
+        answer = await operation.handler(call)
+    except (BadFields, NotFound, Refused) as error:
+        answer = _answer_to(error, call.request_id)
+    except BaseException:
+        await asyncio.shield(taken.release(services.database))
+        raise
+    if not taken.stored:
+        await taken.store(services.database, answer.status, answer.body, sealed=answer.sealed)
+    return answer
+
+
+def _comparable(call: Call) -> bytes:
+    """The body in a form in which equal requests are equal; as sent if it is no JSON object."""
+    try:
+        return canonical_json(call.document)
+    except BadFields:
+        return call.body
+
+
+def _answer_to(error: Exception, request_id: str) -> Answer:
+    match error:
+        case BadFields():
+            return problems.bad_fields(error)
+        case NotFound():
+            return problems.not_found(error)
+        case Refused():
+            return problems.refused(error.refusal)
+        case _TooSlow():
+            return problems.problem(408, headers={"Connection": "close"})
+        case TimeoutError() | asyncpg.QueryCanceledError():
+            log.warning("database_slow", request_id=request_id)
+            return problems.problem(503, headers={"Retry-After": "1"})
+        case _ if isinstance(error, Unreachable):
+            log.warning("database_unreachable", request_id=request_id, error=str(error))
+            return problems.problem(503, headers={"Retry-After": "1"})
+        case _:
+            log.error("unexpected_error", request_id=request_id, exc_info=error)
+            return problems.problem(500)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The whole body, within its limits of time and size."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise bad_format()
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise bad_format()
+                parts.append(part)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError as error:
+        raise _TooSlow from error
+
+
+async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
+    """Put an answer on the wire."""
+    headers = [(b"x-request-id", request_id.encode())]
+    if answer.status != 204:
+        headers.append((b"content-type", answer.content_type.encode()))
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    headers += [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    raw: list[tuple[bytes, bytes]] = scope["headers"]
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+
+
+def _accepts_json(accept: str) -> bool:
+    ranges = (part.split(";")[0].strip().lower() for part in accept.split(","))
+    return any(each in _JSON_RANGES for each in ranges)

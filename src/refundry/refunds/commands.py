@@ -1,0 +1,198 @@
+"""What may be asked of refunds: a new one, and a change of its metadata."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from refundry.db.database import Database, Session, Tx
+from refundry.domain.event import Change, Draft, EventType
+from refundry.domain.order import Order
+from refundry.domain.refund import Refund, RefundAsk, plan_refund
+from refundry.domain.refusal import InvalidField, InvoiceUnknown, OrderUnknown
+from refundry.errors import NotFound, Refused
+from refundry.http.document import JsonValue, to_json
+from refundry.idempotency import Receipt
+from refundry.ids import new_refund_id, new_uuid
+from refundry.metrics import observe_refund
+from refundry.orders.commands import lock_or_refuse, merged_metadata
+from refundry.orders.recording import Rendered, record
+from refundry.orders.store import order_by_invoice
+from refundry.outbox.store import NewEvent
+from refundry.refunds import store
+from refundry.refunds.store import StoredRefund
+from refundry.refunds.wire import refund_view, render_draft
+from refundry.sealing import Vault
+from refundry.tenant import Tenant
+
+# After this many lost races for an order a request takes its lock and waits for its turn.
+_OPTIMISTIC_TRIES = 3
+
+
+class _Changed(Exception):
+    """Another command changed the order between our read and our write."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """A request for a refund with what goes along. batch_window: how long to wait for others."""
+
+    ask: RefundAsk
+    now: datetime
+    batch_window: timedelta
+    receipt: Receipt | None
+
+
+async def create_refund(database: Database, tenant: Tenant, request: RefundRequest) -> bytes:
+    """Accept a refund and queue it for its processor; gives the Refund resource.
+
+    No money moves yet. Read, decide, write if nobody wrote in between; else again, in the end
+    under the order's lock. Raises Refused.
+    """
+    order_id = await _find_order_id(database, tenant, request.ask)
+    for _ in range(_OPTIMISTIC_TRIES):
+        order = await store.find_refundable(database, tenant, order_id)
+        refund = _planned(order, request)
+        body = to_json(refund_view(refund, (), live=tenant.live))
+        if await _write(database, tenant, order, refund, body, request):
+            observe_refund(refund, live=tenant.live)
+            return body
+
+    async def work(tx: Tx) -> bytes:
+        await lock_or_refuse(tx, tenant, order_id)
+        order = await store.find_refundable(tx, tenant, order_id)
+        refund = _planned(order, request)
+        body = to_json(refund_view(refund, (), live=tenant.live))
+        if request.receipt:
+            await request.receipt.store(tx, 201, body)
+        written = await _insert(tx, tenant, order, refund, body, request)
+        assert written
+        observe_refund(refund, live=tenant.live)
+        return body
+
+    return await database.run(work)
+
+
+async def _find_order_id(database: Database, tenant: Tenant, ask: RefundAsk) -> str:
+    if ask.invoice_id is None:
+        assert ask.order_id is not None
+        return ask.order_id
+    order_id = await order_by_invoice(database, tenant, ask.invoice_id)
+    if ask.order_id is None and order_id is None:
+        raise Refused(InvoiceUnknown(ask.invoice_id))
+    if ask.order_id is not None and order_id != ask.order_id:
+        if await store.find_refundable(database, tenant, ask.order_id) is None:
+            raise Refused(OrderUnknown(ask.order_id))
+        raise Refused(InvalidField("invoiceId", ask.invoice_id))
+    assert order_id is not None
+    return order_id
+
+
+def _planned(order: Order | None, request: RefundRequest) -> Refund:
+    if order is None:
+        raise Refused(OrderUnknown(request.ask.order_id or ""))
+    refund = plan_refund(order, request.ask, refund_id=new_refund_id(), now=request.now)
+    if not isinstance(refund, Refund):
+        raise Refused(refund)
+    return refund
+
+
+async def _write(
+    database: Database,
+    tenant: Tenant,
+    order: Order | None,
+    refund: Refund,
+    body: bytes,
+    request: RefundRequest,
+) -> bool:
+    receipt = request.receipt
+    if receipt is None:
+        return await _insert(database, tenant, order, refund, body, request)
+    try:
+        async with database.transaction() as tx:
+            await receipt.store(tx, 201, body)
+            if not await _insert(tx, tenant, order, refund, body, request):
+                raise _Changed
+    except _Changed:
+        receipt.stored = False
+        return False
+    return True
+
+
+async def _insert(
+    session: Session,
+    tenant: Tenant,
+    order: Order | None,
+    refund: Refund,
+    body: bytes,
+    request: RefundRequest,
+) -> bool:
+    assert order is not None
+    text = body.decode()
+    events = [
+        NewEvent(new_uuid(), EventType.REFUND_CREATED.value, text),
+        NewEvent(new_uuid(), EventType.REFUND_PENDING.value, text),
+    ]
+    due_at = request.now + request.batch_window
+    return await store.insert_refund(session, tenant, order, refund, events, request.now, due_at)
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataUpdate:
+    """New metadata; a null inside removes a key. clear: remove all."""
+
+    members: dict[str, JsonValue] | None
+    clear: bool
+
+
+async def update_refund(
+    database: Database,
+    vault: Vault,
+    tenant: Tenant,
+    refund_id: str,
+    update: MetadataUpdate,
+    now: datetime,
+    receipt: Receipt | None,
+) -> tuple[bytes, bool]:
+    """Merge metadata; gives the Refund resource and whether it shows a token. Raises NotFound."""
+    found = await store.find_refund(database, tenant, refund_id)
+    if found is None:
+        raise NotFound("Refund", refund_id)
+
+    async def work(tx: Tx) -> tuple[bytes, bool]:
+        after = await _merge(tx, vault, tenant, found.refund, update, now)
+        body = to_json(shown_view(after, vault, live=tenant.live))
+        sealed = after.sealed_token is not None
+        if receipt:
+            await receipt.store(tx, 200, body, sealed=sealed)
+        return body, sealed
+
+    return await database.run(work)
+
+
+async def _merge(
+    tx: Tx, vault: Vault, tenant: Tenant, known: Refund, update: MetadataUpdate, now: datetime
+) -> StoredRefund:
+    order = await lock_or_refuse(tx, tenant, known.order_id)
+    stored = await store.find_refund(tx, tenant, known.id)
+    assert order is not None
+    assert stored is not None
+    before = stored.refund
+    text = merged_metadata(before.metadata or "{}", update.members, clear=update.clear)
+    after = replace(before, metadata=None if text == "{}" else text)
+    if after.metadata == before.metadata:
+        return stored
+    change = Change(order.order, now)
+    change.refund_event(EventType.REFUND_UPDATED, after, before=before, changed=("metadata",))
+
+    def render(draft: Draft) -> Rendered | None:
+        return render_draft(draft, live=tenant.live, vault=vault, sealed_token=stored.sealed_token)
+
+    await store.save_refund(tx, tenant, before, after, change.order, vault)
+    await record(tx, tenant, order, change, render=render)
+    return replace(stored, refund=after)
+
+
+def shown_view(stored: StoredRefund, vault: Vault, *, live: bool) -> Mapping[str, JsonValue]:
+    """The Refund resource with its token in clear, while it has one."""
+    token = vault.open(stored.sealed_token) if stored.sealed_token else ""
+    return refund_view(stored.refund, stored.parts, live=live, token=token)

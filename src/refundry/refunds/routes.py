@@ -1,0 +1,100 @@
+"""The operations on refunds."""
+
+from datetime import timedelta
+from typing import Any
+
+from refundry.domain.refund import RefundState
+from refundry.errors import NotFound
+from refundry.http.answer import Answer
+from refundry.http.call import Call, Operation
+from refundry.http.document import to_json
+from refundry.http.lists import list_answer
+from refundry.http.query import Filter, Kind
+from refundry.refunds import commands, schemas
+from refundry.refunds.reading import read_refund
+from refundry.refunds.store import find_refund, find_refunds
+
+REFUND_FILTERS = (
+    Filter("createdTime", Kind.TIME, "t.created_at"),
+    Filter("amount", Kind.NUMBER, "t.amount_minor * 10::numeric ^ -t.exponent"),
+    Filter("refundedAmount", Kind.NUMBER, "t.refunded_minor * 10::numeric ^ -t.exponent"),
+    Filter("state", Kind.EQUAL, "t.state", values=tuple(s.value for s in RefundState)),
+    Filter("ids", Kind.ANY, "t.id"),
+    Filter("orderId", Kind.EQUAL, "t.order_id"),
+    Filter("reason", Kind.EQUAL, "t.reason"),
+    Filter("failureReason", Kind.EQUAL, "t.failure_reason"),
+    Filter("skuId", Kind.EQUAL, "t.sku_ids @> ARRAY[{}::text]"),
+)
+
+
+async def post_refund(call: Call) -> Answer:
+    """Ask for a refund."""
+    request = commands.RefundRequest(
+        ask=read_refund(call.fields(), call.basis),
+        now=call.now,
+        batch_window=timedelta(seconds=call.services.settings.refund_batch_window),
+        receipt=call.receipt,
+    )
+    body = await commands.create_refund(call.database, call.tenant, request)
+    call.services.wake()
+    return Answer(201, body)
+
+
+async def post_refund_update(call: Call) -> Answer:
+    """Change a refund's metadata, the only thing of it that may be changed."""
+    fields = call.fields()
+    document = call.document
+    update = commands.MetadataUpdate(
+        members=fields.metadata(),
+        clear="metadata" in document and document["metadata"] is None,
+    )
+    fields.unknown()
+    fields.finish()
+    body, sealed = await commands.update_refund(
+        call.database, call.services.vault, call.tenant, call.path["id"], update, call.now,
+        call.receipt,
+    )  # fmt: skip
+    return Answer(200, body, sealed=sealed)
+
+
+async def get_refund(call: Call) -> Answer:
+    """Read a refund."""
+    stored = await find_refund(call.database, call.tenant, call.path["id"])
+    if stored is None:
+        raise NotFound("Refund", call.path["id"])
+    view = commands.shown_view(stored, call.services.vault, live=call.tenant.live)
+    return Answer(200, to_json(view))
+
+
+async def get_refunds(call: Call) -> Answer:
+    """List refunds."""
+
+    async def load(ids: list[str]) -> list[Any]:
+        found = await find_refunds(call.database, call.tenant, ids)
+        vault = call.services.vault
+        return [commands.shown_view(stored, vault, live=call.tenant.live) for stored in found]
+
+    return await list_answer(call, "refunds", REFUND_FILTERS, load)
+
+
+OPERATIONS = (
+    Operation(
+        "GET", "/refunds", get_refunds, "List refunds", "Refunds", schemas.RefundList,
+        resource="refunds", filters=REFUND_FILTERS, paged=True,
+    ),
+    Operation(
+        "POST", "/refunds", post_refund, "Create a refund", "Refunds", schemas.Refund,
+        resource="refunds", status=201, body=schemas.NewRefund, refusals=(409,),
+        example=schemas.EXAMPLE_REFUND, answer_example=schemas.EXAMPLE_REFUND_ANSWER,
+        description="Accepts a refund and reserves its amount; the processor is asked in the"
+        " background. Give exactly one of amount, percent and items.",
+    ),
+    Operation(
+        "GET", "/refunds/{id}", get_refund, "Read a refund", "Refunds", schemas.Refund,
+        resource="refunds",
+    ),
+    Operation(
+        "POST", "/refunds/{id}", post_refund_update, "Update a refund's metadata", "Refunds",
+        schemas.Refund, resource="refunds", body=schemas.RefundUpdate, refusals=(409,),
+    ),
+)  # fmt: skip

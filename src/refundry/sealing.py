@@ -1,0 +1,69 @@
+"""Encryption of what must be read again: AES-GCM with keys from the settings, newest first."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from refundry.settings import BadSettings, Settings
+
+_NONCE_BYTES = 12
+_KEY_FILE = "encryption.key"
+
+
+class Vault:
+    """Seals with the first key and opens with any of them, so that keys can be rotated."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._ciphers = [AESGCM(key) for key in keys]
+        self.fingerprints = [hashlib.sha256(b"refundry" + key).hexdigest()[:16] for key in keys]
+
+    def seal(self, text: str) -> bytes:
+        """`text` encrypted, with its nonce in front."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._ciphers[0].encrypt(nonce, text.encode(), None)
+
+    def open(self, sealed: bytes) -> str:
+        """The text again. Raises BadSettings if none of the keys fits."""
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None).decode()
+            except InvalidTag:
+                continue
+        raise BadSettings("REFUNDRY_ENCRYPTION_KEY does not open what this database holds")
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault of the settings' keys; without any, of a key kept in the data directory."""
+    if settings.encryption_key:
+        return Vault([_read_key(text) for text in settings.encryption_key.split(",")])
+    return Vault([_read_key(_kept_key(settings.data_dir))])
+
+
+def _kept_key(data_dir: Path) -> str:
+    path = data_dir / _KEY_FILE
+    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text("ascii").strip()
+    text = base64.b64encode(os.urandom(32)).decode()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return text
+
+
+def _read_key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError as error:
+        raise BadSettings("an encryption key is not base64") from error
+    if len(key) != 32:
+        raise BadSettings("an encryption key must be 32 bytes in base64")
+    return key
