@@ -1,12 +1,13 @@
 """Puts the service together: the one place that knows every component."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from refundry import __version__
 from refundry.access.guards import KeyRing, RateLimit
@@ -25,7 +26,7 @@ from refundry.metrics import render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.routes import OPERATIONS as ORDERS
-from refundry.pipeline import Gate, Receive, Resource, Scope, Send, send_answer
+from refundry.pipeline import Gate, Resource, send_answer
 from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
@@ -73,7 +74,7 @@ class Service:
         await self._app.router(scope, receive, send)
 
     @asynccontextmanager
-    async def _lifespan(self, _app: Any) -> AsyncIterator[None]:
+    async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
         async with open_database(settings) as database, open_worker(settings, database) as worker:
             waker = Waker(database)
@@ -165,8 +166,7 @@ async def _healthz(call: Call) -> Answer:
 
 async def _readyz(call: Call) -> Answer:
     """Ready: the schema is current and a worker was seen lately."""
-    async with call.database.connection() as connection:
-        current = await is_current(connection)
+    current = await is_current(call.database)
     seen = current and await _worker_seen(call.database, call)
     body = to_json(
         {"status": "ok" if seen else "unavailable", "migrations": current, "worker": bool(seen)}

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ def _report(text: str) -> None:
 
 
 @contextmanager
-def _spoken_errors() -> Iterator[None]:
+def _spoken_errors() -> Generator[None]:
     """Expected ends as one sentence and an exit code, without a traceback."""
     from refundry.access.commands import NameTaken
     from refundry.db.database import Unreachable
@@ -232,7 +232,7 @@ def key() -> None:
 @click.option("--basis", type=click.Choice(["line", "unit"]), default="line",
               help="What items[].amount means: the whole element, or one unit.")  # fmt: skip
 @click.option("--old-key", type=click.Choice(["now", "1h", "12h", "24h"]), default="24h",
-              help="How long a secret or public key that this one replaces stays valid.")  # fmt: skip
+              help="How long the key that this one replaces stays valid.")  # fmt: skip
 @click.option("--account", help="The account's name; without it, the first one.")
 @_with_settings
 def key_create(

@@ -1,7 +1,7 @@
 """Makes sure that a database is there for a command, started by it or by another process."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import asyncpg
@@ -25,7 +25,7 @@ SANDBOX = "Sandbox"
 @contextmanager
 def database_ready(
     settings: Settings, command: str, report: Report, *, exclusive: bool = False
-) -> Iterator[embedded.Server | None]:
+) -> Generator[embedded.Server | None]:
     """A database for as long as the block runs, with its schema brought up to date if it is ours.
 
     Gives the embedded server if this process started it. exclusive: fail rather than use one

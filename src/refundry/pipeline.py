@@ -3,12 +3,12 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 import structlog
+from starlette.types import Receive, Scope, Send
 
 from refundry import idempotency
 from refundry.access.guards import KeyRing, RateLimit
@@ -22,10 +22,6 @@ from refundry.http.query import Query
 from refundry.ids import new_uuid
 from refundry.metrics import observe_request
 from refundry.tenant import VERSIONS, ApiKey
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _BODY_SECONDS = 30.0
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)

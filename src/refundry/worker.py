@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -30,7 +30,7 @@ log = structlog.get_logger("refundry.worker")
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings, database: Database) -> AsyncIterator[Worker]:
+async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[Worker]:
     """A worker's services on a database."""
     async with aiohttp.ClientSession() as session:
         registry = Registry(settings, session)

@@ -1,7 +1,7 @@
 """Database: the pool of connections, and transactions on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -62,13 +62,13 @@ class Database:
         self._pool = pool
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Record]"]:
+    async def connection(self) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
         """A connection of one's own for a while."""
         async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
             yield connection
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
+    async def transaction(self) -> AsyncGenerator[Tx]:
         """A transaction: committed at the end, rolled back on an exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
@@ -107,7 +107,7 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
     """Connect to the external database, or to the running server of the data directory."""
     async with asyncpg.create_pool(
         **connect_arguments(settings),

@@ -51,7 +51,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
 
 
-class StartFailed(Exception):  # noqa: N818 - a sentence, as Refused and NotFound
+class StartFailed(Exception):
     """The embedded server did not start; the message says why, with the end of its log."""
 
 

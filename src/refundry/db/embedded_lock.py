@@ -44,7 +44,7 @@ class Holder:
         return not LASTING_COMMANDS.isdisjoint(self.command.split())
 
 
-class Held(Exception):  # noqa: N818 - a sentence, as Refused and NotFound
+class Held(Exception):
     """Another process serves this data directory."""
 
     def __init__(self, data_dir: Path, holder: Holder | None) -> None:

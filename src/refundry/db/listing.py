@@ -38,7 +38,7 @@ async def list_ids(
     cursor = page.after if page.after is not None else page.before
     if cursor is not None:
         position = await session.fetchrow(
-            f"SELECT created_at, seq FROM {table} WHERE account_id = $1 AND live = $2 AND id = $3",  # noqa: S608
+            f"SELECT created_at, seq FROM {table} WHERE account_id = $1 AND live = $2 AND id = $3",
             *arguments, cursor,
         )  # fmt: skip
         if position is None:
@@ -52,7 +52,7 @@ async def list_ids(
     backwards = page.before is not None
     direction = "ASC" if backwards else "DESC"
     rows = await session.fetch(
-        f"SELECT t.id FROM {table} t WHERE {' AND '.join(where)} "  # noqa: S608
+        f"SELECT t.id FROM {table} t WHERE {' AND '.join(where)} "
         f"ORDER BY t.created_at {direction}, t.seq {direction} LIMIT {page.limit + 1}",
         *arguments,
     )

@@ -5,8 +5,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from typing import TypeAlias
 
 import asyncpg
+
+from refundry.db.database import Session
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -48,7 +53,7 @@ def _read(name: str, sql: str) -> Migration:
     return Migration(number, name, sql, hashlib.sha256(sql.encode()).hexdigest())
 
 
-async def migrate(connection: asyncpg.Connection, report: Callable[[str], None]) -> int:
+async def migrate(connection: Connection, report: Callable[[str], None]) -> int:
     """Apply what is missing; gives how many were applied. Raises SchemaMismatch.
 
     Two runs at once are safe: the second waits for the first one's lock on the table. A table
@@ -73,15 +78,15 @@ async def migrate(connection: asyncpg.Connection, report: Callable[[str], None])
     return applied
 
 
-async def is_current(connection: asyncpg.Connection) -> bool:
+async def is_current(session: Session) -> bool:
     """Whether every migration of this version is applied."""
-    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+    if await session.fetchval("SELECT to_regclass('schema_migrations')") is None:
         return False
-    count = await connection.fetchval("SELECT count(*) FROM schema_migrations")
+    count: int = await session.fetchval("SELECT count(*) FROM schema_migrations")
     return count >= len(migrations())
 
 
-async def _is_applied(connection: asyncpg.Connection, migration: Migration) -> bool:
+async def _is_applied(connection: Connection, migration: Migration) -> bool:
     stored = await connection.fetchval(
         "SELECT checksum FROM schema_migrations WHERE number = $1", migration.number
     )

@@ -18,11 +18,8 @@ _TWO_DIGITS = (
 _NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
 _FOUR_DIGITS = "CLF UYW"
-_EXPONENTS = {
-    code: exponent
-    for exponent, codes in ((2, _TWO_DIGITS), (0, _NO_DIGITS), (3, _THREE_DIGITS), (4, _FOUR_DIGITS))
-    for code in codes.split()
-}
+_CODES = {2: _TWO_DIGITS, 0: _NO_DIGITS, 3: _THREE_DIGITS, 4: _FOUR_DIGITS}
+_EXPONENTS = {code: digits for digits, codes in _CODES.items() for code in codes.split()}
 
 # Clients send sums made with binary floats; noise up to this size (major units) is theirs.
 _NOISE = Fraction(1, 1_000_000)

@@ -62,7 +62,7 @@ class Event(Struct, rename="camel"):
     live_mode: Annotated[bool, about("The mode of the resource.")]
     created_time: Annotated[datetime, about("To the microsecond; grows within a resource.")]
     webhook_ids: Annotated[list[str], about("The webhooks that were subscribed to the type.")]
-    sequence: Annotated[int, about("Grows with every event of a resource.")]
+    sequence: Annotated[int, about("Its place among the events of its order.")]
     digitalriver_version: Annotated[str, about("The version of the payload.", "2021-12-13")]
 
 

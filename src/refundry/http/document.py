@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 
@@ -62,15 +61,20 @@ def read_object(body: bytes) -> dict[str, JsonValue]:
     # PostgreSQL's text holds neither NUL nor half a character; only escapes can bring them in.
     if b"\\u" in body and not _storable(document):
         raise bad_format()
-    return document
+    return cast("dict[str, JsonValue]", document)
+
+
+def _parts(value: JsonValue) -> list[JsonValue]:
+    """The members of an object, or the elements of an array."""
+    if isinstance(value, dict):
+        return list(cast("dict[str, JsonValue]", value).values())
+    return cast("list[JsonValue]", value) if isinstance(value, list) else []
 
 
 def _depth(value: JsonValue) -> int:
-    if isinstance(value, dict):
-        return 1 + max((_depth(item) for item in value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max((_depth(item) for item in value), default=0)
-    return 0
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(_depth, _parts(value)), default=0)
 
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -85,10 +89,9 @@ def _storable(value: JsonValue) -> bool:
     if isinstance(value, str):
         return storable_text(value)
     if isinstance(value, dict):
-        return all(storable_text(k) and _storable(v) for k, v in value.items())
-    if isinstance(value, list):
-        return all(_storable(item) for item in value)
-    return True
+        names = list(cast("dict[str, JsonValue]", value))
+        return all(map(storable_text, names)) and all(map(_storable, _parts(value)))
+    return all(map(_storable, _parts(value)))
 
 
 def _encode_other(value: object) -> msgspec.Raw:
@@ -153,13 +156,11 @@ _NON_ASCII = re.compile("[^\x00-\x7f]")
 
 
 def shown(value: JsonValue) -> str:
-    """A value as messages show it: as sent, structures as compact JSON of at most 100 characters."""
+    """A value as messages show it: as sent; structures as JSON, cut to 100 characters."""
     if isinstance(value, str):
         return value
     if isinstance(value, Numeral):
         return value.text
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Mapping | list):
-        return to_json_text(value)[:100]
-    return "null"
+    return to_json_text(value)[:100]

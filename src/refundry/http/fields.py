@@ -132,7 +132,7 @@ class Fields:
         if value is not None and not isinstance(value, bool):
             self.invalid(name, value)
             return None
-        return cast("bool | None", value)
+        return value
 
     def integer(self, name: str, *, least: int, most: int, required: bool = False) -> int | None:
         """A whole number from `least` to `most`; `2.0000` counts as one."""

@@ -1,1 +1,2 @@
-def openapi_document(operations, *, version): return {}
+def openapi_document(operations, *, version):
+    return {}

@@ -1,2 +1,6 @@
-def reference_page(document): return ""
-def stylesheet(): return b""
+def reference_page(document):
+    return ""
+
+
+def stylesheet():
+    return b""

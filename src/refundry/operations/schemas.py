@@ -13,9 +13,7 @@ _TEN_YEARS = 10 * 366 * 24 * 3600
 class NotificationData(Struct, rename="camel"):
     """What a notification is about; further members are ignored."""
 
-    operation_id: Annotated[
-        Text, about("The operation, as it was named to the processor.")
-    ]
+    operation_id: Annotated[Text, about("The operation, as it was named to the processor.")]
     code: Annotated[Sent[Text], about("The processor's code of a failure.")] = UNSET
     message: Annotated[
         Sent[Annotated[str, text(500)]], about("The processor's words on a failure.")

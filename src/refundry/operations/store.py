@@ -37,10 +37,10 @@ async def claim_operations(
         """
         WITH due AS MATERIALIZED (
             SELECT o.account_id, o.live, o.order_id, o.id, o.due_at,
-                   $1::timestamptz + CASE WHEN o.live THEN interval '0' ELSE a.test_clock_shift END AS now
+                   $1::timestamptz + a.test_clock_shift * (NOT o.live)::int AS now
               FROM charge_operations o JOIN accounts a ON a.id = o.account_id
              WHERE o.due_at <= $1::timestamptz + (SELECT max(test_clock_shift) FROM accounts)
-               AND o.due_at <= $1::timestamptz + CASE WHEN o.live THEN interval '0' ELSE a.test_clock_shift END
+               AND o.due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int
                AND (o.leased_until IS NULL OR o.leased_until <= $1)
                AND ($3::text IS NULL OR o.account_id = $3)
              ORDER BY o.due_at
@@ -124,13 +124,12 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
         SELECT EXISTS (
             SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id
              WHERE ($2::text IS NULL OR o.account_id = $2) AND o.due_at IS NOT NULL
-               AND o.due_at <= $1::timestamptz + CASE WHEN o.live THEN interval '0'
-                                         ELSE a.test_clock_shift END)
+               AND o.due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int)
         OR EXISTS (
             SELECT 1 FROM refunds r JOIN accounts a ON a.id = r.account_id
              WHERE ($2::text IS NULL OR r.account_id = $2)
                AND least(r.submit_due_at, r.token_expires_at)
-                   <= $1::timestamptz + CASE WHEN r.live THEN interval '0' ELSE a.test_clock_shift END)
+                   <= $1::timestamptz + a.test_clock_shift * (NOT r.live)::int)
         """,
         now, account_id,
     )  # fmt: skip

@@ -133,8 +133,14 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str) -> None:
     await operations_store.ask_again_later(
         worker.database, claimed, due_at, error, submission.now if flagged else None
     )
-    log.warning("outcome_unknown", operation_id=submission.key, kind=submission.kind.value,
-                attempt=submission.attempt, error=error, next_attempt=due_at.isoformat())  # fmt: skip
+    log.warning(
+        "outcome_unknown",
+        operation_id=submission.key,
+        kind=submission.kind.value,
+        attempt=submission.attempt,
+        error=error,
+        next_attempt=due_at.isoformat(),
+    )
     if flagged and await refunds_store.flag_attention(
         worker.database, submission.tenant, claimed.order_id, submission.key, submission.now
     ):

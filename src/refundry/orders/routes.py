@@ -144,7 +144,7 @@ async def get_orders(call: Call) -> Answer:
 async def _charges(call: Call, column: str, values: list[str]) -> list[tuple[StoredOrder, Charge]]:
     """The charges whose `column` (a constant) is one of `values`, newest first."""
     rows = await call.database.fetch(
-        f"SELECT order_id, id FROM charges WHERE account_id = $1 AND live = $2"  # noqa: S608
+        f"SELECT order_id, id FROM charges WHERE account_id = $1 AND live = $2"
         f" AND {column} = ANY ($3::text[]) ORDER BY created_at DESC, seq DESC",
         call.tenant.account_id, call.tenant.live, values,
     )  # fmt: skip

@@ -89,7 +89,7 @@ SELECT o.id, o.currency, o.state, o.previous_state, o.created_at, o.updated_at, 
               ORDER BY c.position) AS charges,
        ARRAY(SELECT (p.id, p.charge_id, p.kind, p.amount_minor, p.state, p.created_at,
                      p.updated_at, p.fulfillment_id, p.entry, p.units, p.share_lines::text,
-                     p.shares::text,                     p.failure_code, p.failure_message, p.failure_reason)
+                     p.shares::text, p.failure_code, p.failure_message, p.failure_reason)
                FROM charge_operations p
               WHERE p.account_id = o.account_id AND p.live = o.live AND p.order_id = o.id
               ORDER BY p.seq) AS operations

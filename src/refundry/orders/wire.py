@@ -1,7 +1,6 @@
 """Orders, charges, sources and fulfilments as the API shows them."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -241,7 +240,12 @@ def _charge_head(charge: Charge, currency: Currency) -> View:
     }
 
 
-def _records(charge: Charge, *, captures: Any, refunds: Any) -> View:
+def _records(
+    charge: Charge,
+    *,
+    captures: Callable[[Operation], View],
+    refunds: Callable[[Operation], View],
+) -> View:
     """captured, captures, cancels, refunded and refunds; empty lists are left out."""
     by_kind = {
         kind: [o for o in charge.operations if o.kind is kind]
@@ -328,8 +332,3 @@ def _copy(view: View, source: dict[str, msgspec.Raw], names: Iterable[str]) -> N
     for name in names:
         if name in source:
             view[name] = source[name]
-
-
-def dumps_items(items: list[dict[str, int]]) -> str:
-    """The elements of a fulfilment as a column keeps them."""
-    return json.dumps(items, separators=(",", ":"))

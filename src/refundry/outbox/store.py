@@ -35,7 +35,7 @@ class StoredEvent:
     webhook_ids: tuple[str, ...]
 
 
-TOKEN_GAP = "00000000-token-kept-apart-000000000000"
+TOKEN_GAP = "00000000-token-kept-apart-000000000000"  # noqa: S105 - stands for one
 """Stands in a stored payload where a refund token belongs; the token is kept encrypted."""
 
 

@@ -223,9 +223,7 @@ class Refund(Struct, rename="camel"):
     created_time: datetime
     order_id: Annotated[str, about("The order.", "248133597195")]
     currency: Annotated[str, about("The order's currency.", "USD")]
-    items: Annotated[
-        list[RefundItem], about("Empty for a refund of the order; else as requested.")
-    ]
+    items: Annotated[list[RefundItem], about("Empty for a refund of the order; else as requested.")]
     refunded_amount: Annotated[
         Money, about("What was really reimbursed; 0.0 unless `state` is `succeeded`.", 0.0)
     ]

@@ -403,14 +403,14 @@ async def due_refunds(
     rows = await session.fetch(
         f"""
         SELECT r.account_id, r.live, r.order_id, r.id, r.{column} AS due_at,
-               $1::timestamptz + CASE WHEN r.live THEN interval '0' ELSE a.test_clock_shift END AS now
+               $1::timestamptz + a.test_clock_shift * (NOT r.live)::int AS now
           FROM refunds r JOIN accounts a ON a.id = r.account_id
          WHERE r.{column} <= $1::timestamptz + (SELECT max(test_clock_shift) FROM accounts)
-           AND r.{column} <= $1::timestamptz + CASE WHEN r.live THEN interval '0' ELSE a.test_clock_shift END
+           AND r.{column} <= $1::timestamptz + a.test_clock_shift * (NOT r.live)::int
            AND ($2::text IS NULL OR r.account_id = $2)
          ORDER BY r.{column}
          LIMIT $3
-        """,  # noqa: S608 - the column is a constant of ours
+        """,
         now, account_id, limit,
     )  # fmt: skip
     return [

@@ -1,0 +1,51 @@
+# Everything runs in .venv, which is made as soon as it is missing or pyproject.toml has changed.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help setup serve test lint check bench soak clean
+
+help: ## List what make can do
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(DEV) ## Install everything into .venv
+
+# The service needs less than its tests do, so that `make serve` is quick on a fresh machine.
+$(RUN): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Refundry into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $(RUN)
+
+$(DEV): $(RUN)
+	@echo "installing what the tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(DEV)
+
+serve: $(RUN) ## Run the service on 127.0.0.1:8080
+	@exec $(BIN)/refundry serve
+
+test: $(DEV) ## Run the tests
+	$(BIN)/python -m pytest -m 'not check'
+
+lint: $(DEV) ## ruff, pyright and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+check: lint ## The linters and every test, the fuzz run included
+	$(BIN)/python -m pytest
+
+bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
+	$(BIN)/python -m bench $(BENCH)
+
+soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
+	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
+
+clean: ## Remove what was installed and cached, not the data
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info
