@@ -8,6 +8,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from refundry.app import Service
+from refundry.http import problems
+from refundry.http.document import bad_format
 from refundry.settings import Settings
 
 _HEAD_SECONDS = 15.0
@@ -44,6 +46,16 @@ class GuardedProtocol(HttpToolsProtocol):
         """The head is here."""
         self._stop_waiting()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP in the contract's envelope."""
+        body = problems.bad_fields(bad_format()).body
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        self.transport.write(head + body)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more will come."""

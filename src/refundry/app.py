@@ -21,18 +21,19 @@ from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
 from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
-from refundry.ids import new_uuid
-from refundry.metrics import render
+from refundry.metrics import observe_request, render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.routes import OPERATIONS as ORDERS
-from refundry.pipeline import Gate, Resource, send_answer
+from refundry.pipeline import Gate, Resource, request_id_of, send_answer
 from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Waker
 from refundry.worker import SEEN_SECONDS, open_worker
 
+# A store that takes longer to say that it lives is as good as unreachable.
+_HEALTH_SECONDS = 2.0
 _HTML = "text/html; charset=utf-8"
 _POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none';"
@@ -155,12 +156,14 @@ def _always(answer: Answer) -> Callable[[Call], Any]:
     return handler
 
 
-async def _unknown_path(_scope: Scope, _receive: Receive, send: Send) -> None:
-    await send_answer(send, problems.problem(404), new_uuid())
+async def _unknown_path(scope: Scope, _receive: Receive, send: Send) -> None:
+    await send_answer(send, problems.problem(404), request_id_of(scope))
+    observe_request(scope["method"], "unknown", 404, 0.0)
 
 
 async def _healthz(call: Call) -> Answer:
-    await call.database.fetchval("SELECT 1")
+    async with asyncio.timeout(_HEALTH_SECONDS):
+        await call.database.fetchval("SELECT 1")
     return Answer(200, b'{"status":"ok"}')
 
 

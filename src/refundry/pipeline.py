@@ -1,6 +1,7 @@
 """What every request goes through: limits, key, rate, version, idempotency, answers to errors."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from refundry import idempotency
 from refundry.access.guards import KeyRing, RateLimit
 from refundry.db.database import Unreachable
+from refundry.domain.refusal import KeyInUse
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused
 from refundry.http import problems
 from refundry.http.answer import Answer
@@ -56,9 +58,7 @@ class Resource:
         """Answer one request."""
         started = time.perf_counter()
         headers = _headers(scope)
-        sent_id = headers.get("x-request-id", "")
-        request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else new_uuid()
-        scope["refundry.request_id"] = request_id
+        request_id = request_id_of(scope)
         answer = await self._answer(scope, receive, headers, request_id)
         await send_answer(send, answer, request_id)
         duration = time.perf_counter() - started
@@ -151,7 +151,9 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
         await asyncio.shield(taken.release(services.database))
         raise
     if not taken.stored:
-        await taken.store(services.database, answer.status, answer.body, sealed=answer.sealed)
+        # Nothing was changed, so a taker-over of the key may answer as it finds.
+        with contextlib.suppress(idempotency.Overtaken):
+            await taken.store(services.database, answer.status, answer.body, sealed=answer.sealed)
     return answer
 
 
@@ -171,6 +173,8 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.not_found(error)
         case Refused():
             return problems.refused(error.refusal)
+        case idempotency.Overtaken():
+            return problems.refused(KeyInUse())
         case _TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
         case TimeoutError() | asyncpg.QueryCanceledError():
@@ -214,6 +218,12 @@ async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
     headers += [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def request_id_of(scope: Scope) -> str:
+    """The `X-Request-Id` that the client sent, if it can be echoed, or a new one."""
+    sent = dict[bytes, bytes](scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return sent if _REQUEST_ID.fullmatch(sent) else new_uuid()
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -15,7 +15,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _TIMESTAMP = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?Z)?", re.ASCII)
 _PERCENT_MESSAGE = "The value must be between 0.01 and 100.00 inclusive."
-_MAX_METADATA_KEYS = 50
+MAX_METADATA_KEYS = 50
 _MAX_METADATA_KEY = 40
 _MAX_METADATA_TEXT = 500
 
@@ -86,9 +86,9 @@ class Fields:
         self.problems.append(FieldProblem("invalid_parameter", self.at(name), message))
 
     def unknown(self) -> None:
-        """Report every member that nobody has read."""
-        for name in self._members:
-            if name not in self._read:
+        """Report every member that nobody has read; null is the same as absent."""
+        for name, value in self._members.items():
+            if name not in self._read and value is not None:
                 self.unknown_field(self.at(name))
 
     def unknown_field(self, path: str) -> None:
@@ -235,7 +235,7 @@ class Fields:
             self.invalid(name, value)
             return None
         members = cast("dict[str, JsonValue]", value)
-        if len(members) > _MAX_METADATA_KEYS:
+        if len(members) > MAX_METADATA_KEYS:
             self.invalid(name, members)
         for key, item in members.items():
             fits_key = 1 <= len(key) <= _MAX_METADATA_KEY

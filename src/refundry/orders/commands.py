@@ -28,8 +28,8 @@ from refundry.domain.refusal import (
     SourceDeclined,
 )
 from refundry.errors import NotFound, Refused
-from refundry.http.document import JsonValue, to_json, to_json_text
-from refundry.http.fields import metadata_text
+from refundry.http.document import JsonValue, raw_members, to_json, to_json_text
+from refundry.http.fields import MAX_METADATA_KEYS, metadata_text
 from refundry.idempotency import Receipt
 from refundry.ids import new_fulfillment_id, new_number, new_uuid
 from refundry.orders import store
@@ -225,13 +225,19 @@ def _previous(old: OrderFacts, new: OrderFacts) -> dict[str, JsonValue]:
 
 
 def merged_metadata(old: str, sent: dict[str, JsonValue] | None, *, clear: bool = False) -> str:
-    """Metadata after an update, as JSON text: merged key by key, null removes a key."""
+    """Metadata after an update, as JSON text: merged key by key, null removes a key.
+
+    Raises Refused if more keys than allowed come together.
+    """
     if clear:
         return "{}"
     if sent is None:
         return old
-    members: dict[str, JsonValue] = dict(msgspec.json.decode(old, type=dict[str, msgspec.Raw]))
-    return metadata_text(members | sent) or "{}"
+    members: dict[str, JsonValue] = dict(raw_members(old))
+    text = metadata_text(members | sent) or "{}"
+    if len(raw_members(text)) > MAX_METADATA_KEYS:
+        raise Refused(InvalidField("metadata", text[:100]))
+    return text
 
 
 @dataclass(frozen=True, slots=True)
