@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,39 @@ _MAX_HEAD_BYTES = 32 * 1024
 _GRACE_SECONDS = 10
 
 
+class JoiningTransport:
+    """A transport that sends what is written within one turn of the loop in one go.
+
+    uvicorn writes the head and the body of an answer apart, and each write is a system call that
+    may wake the client: together they cost about a twentieth of a small request.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep `data` until the end of this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what is kept, then close."""
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the transport's own."""
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._transport.write(b"".join(parts))
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """Ends connections whose request head does not come in time, or has no end."""
 
@@ -26,6 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for the first head."""
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, JoiningTransport(transport, self.loop))
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -47,7 +82,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the same words for all
         """Answer what is not HTTP in the contract's envelope."""
         body = problems.bad_fields(bad_format()).body
         head = (

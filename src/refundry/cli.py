@@ -14,6 +14,7 @@ import click
 from refundry import __version__
 from refundry.db.embedded import Held, StartFailed
 from refundry.db.migrate import SchemaMismatch
+from refundry.domain.charge import FAILURE_REASONS
 from refundry.errors import NotFound
 from refundry.settings import BadSettings, Settings, load_settings, masked
 
@@ -30,6 +31,8 @@ def _report(text: str) -> None:
 @contextmanager
 def _spoken_errors() -> Generator[None]:
     """Expected ends as one sentence and an exit code, without a traceback."""
+    from asyncpg import UndefinedTableError
+
     from refundry.access.commands import NameTaken
     from refundry.db.database import Unreachable
     from refundry.serving import PortTaken
@@ -44,6 +47,8 @@ def _spoken_errors() -> Generator[None]:
         raise click.ClickException(f"{error.noun} {error.object_id} not found".strip()) from error
     except (BadSettings, Held, StartFailed, SchemaMismatch) as error:
         raise click.ClickException(str(error)) from error
+    except UndefinedTableError as error:
+        raise click.ClickException(f"{error}; run: refundry migrate") from error
     except Unreachable as error:
         raise click.ClickException(f"the database cannot be reached: {error}") from error
 
@@ -171,8 +176,8 @@ def migrate(**options: object) -> None:
     with _spoken_errors():
         settings = _settings(**options)
         with database_ready(settings, "refundry migrate", _report):
-            applied = bring_up_to_date(settings, _report)
-    click.echo(f"{applied} migrations applied; the schema is up to date.")
+            bring_up_to_date(settings, _report)
+    click.echo("The schema is up to date.")
 
 
 @cli.command()
@@ -343,7 +348,8 @@ def operation_list(**options: object) -> None:
 @operation.command("settle")
 @click.argument("operation_id")
 @click.argument("outcome", type=click.Choice(["complete", "failed"]))
-@click.option("--reason", default="declined", help="For failed: the failure reason.")
+@click.option("--reason", type=click.Choice(FAILURE_REASONS), default="declined",
+              help="For failed: the failure reason.")  # fmt: skip
 @click.option("--note", required=True, help="Who decided, and on what ground.")
 @_with_settings
 def operation_settle(

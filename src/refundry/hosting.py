@@ -47,17 +47,16 @@ def database_ready(
         server.stop()
 
 
-def bring_up_to_date(settings: Settings, report: Report) -> int:
-    """Apply what migrations are missing; gives how many."""
-    return asyncio.run(_bring_up_to_date(settings, report))
+def bring_up_to_date(settings: Settings, report: Report) -> None:
+    """Apply what migrations are missing."""
+    asyncio.run(_bring_up_to_date(settings, report))
 
 
-async def _bring_up_to_date(settings: Settings, report: Report) -> int:
+async def _bring_up_to_date(settings: Settings, report: Report) -> None:
     connection = await asyncpg.connect(**connect_arguments(settings))
     try:
-        applied = await migrate(connection, report)
+        await migrate(connection, report)
         await _check_encryption_key(connection, settings)
-        return applied
     finally:
         await connection.close()
 

@@ -127,9 +127,10 @@ def _listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listening.close()
-        raise PortTaken(f"{settings.host}:{settings.port}: {error.strerror}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PortTaken(f"{settings.host}:{settings.port}: {reason}") from error
     listening.listen(1024)
     listening.set_inheritable(True)
     return listening

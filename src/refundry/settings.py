@@ -1,16 +1,30 @@
 """Configuration: defaults, then a TOML file, then `REFUNDRY_...` variables, then options."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Meta
 
 _PREFIX = "REFUNDRY_"
 _SECRET_FIELDS = frozenset(
     {"encryption_key", "sandbox_secret", "processor_secret", "test_processor_secret"}
 )
+
+
+# One server of a database URL: its name, address or nothing, and perhaps its port.
+_URL_SERVER = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d{1,5})?", re.ASCII)
+_PASSWORD_PARAMETER = re.compile(r"(password=)[^&]*", re.IGNORECASE)
+_VALIDATION_PATH = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+)`")
+
+Count = Annotated[int, Meta(ge=1)]
+PerSecond = Annotated[int, Meta(ge=0)]
+# A year: what is longer was meant otherwise, and far longer ones no clock can add.
+Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 
 class BadSettings(Exception):
@@ -21,20 +35,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set. Field `x_y` is also `REFUNDRY_X_Y` and `x_y` in TOML."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     data_dir: Path = Path("refundry-data")
     database_url: str | None = None
     pgbouncer: bool = False
-    pool_size: int = 10
-    processes: int = 1
+    pool_size: Count = 10
+    processes: Count = 1
     postgres_user: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    rate_limit_test: int = 25
-    rate_limit_live: int = 250
+    rate_limit_test: PerSecond = 25
+    rate_limit_live: PerSecond = 250
     encryption_key: str | None = None
     test_clock: bool = False
-    sandbox_delay: float = 60
-    refund_batch_window: float = 0
+    sandbox_delay: Seconds = 60
+    refund_batch_window: Seconds = 0
     sandbox_secret: str | None = None
     processor: Literal["manual", "http"] = "manual"
     processor_url: str | None = None
@@ -42,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     test_processor: Literal["sandbox", "http"] = "sandbox"
     test_processor_url: str | None = None
     test_processor_secret: str | None = None
-    processor_timeout: float = 10
+    processor_timeout: Annotated[float, Meta(gt=0, le=31_536_000)] = 10
 
     def __post_init__(self) -> None:
         self._check_http("processor", self.processor, self.processor_url, self.processor_secret)
@@ -52,8 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             self.test_processor_url,
             self.test_processor_secret,
         )
-        if self.processes < 1 or self.pool_size < 1:
-            raise BadSettings("processes and pool_size must be at least 1")
+        if self.database_url is not None and not _is_postgres_url(self.database_url):
+            raise BadSettings(
+                "database_url is not of the form postgresql://user:password@host:port/database"
+            )
 
     @staticmethod
     def _check_http(name: str, choice: str, url: str | None, secret: str | None) -> None:
@@ -76,7 +92,24 @@ def load_settings(environment: Mapping[str, str], overrides: Mapping[str, object
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=_convert_path)
     except msgspec.ValidationError as error:
-        raise BadSettings(str(error)) from error
+        raise BadSettings(_named(error)) from error
+
+
+def _named(error: msgspec.ValidationError) -> str:
+    """The message with the setting's name in front, where msgspec puts a path behind."""
+    match = _VALIDATION_PATH.fullmatch(str(error))
+    return f"{match['name']}: {match['what']}" if match else str(error)
+
+
+def _is_postgres_url(url: str) -> bool:
+    """Whether the driver will find a server in it; it may name several."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    servers = parts.netloc.rpartition("@")[2].split(",")
+    known = parts.scheme in ("postgresql", "postgres")
+    return known and all(map(_URL_SERVER.fullmatch, servers))
 
 
 def _convert_path(kind: type, value: Any) -> Any:
@@ -98,6 +131,12 @@ def masked(settings: Settings) -> dict[str, object]:
 
 
 def _without_password(url: str) -> str:
+    address, mark, parameters = url.partition("?")
+    hidden = _PASSWORD_PARAMETER.sub(r"\1********", parameters)
+    return f"{_without_user_password(address)}{mark}{hidden}"
+
+
+def _without_user_password(url: str) -> str:
     head, at, tail = url.rpartition("@")
     scheme, colon, user = head.partition("://")
     if not at or ":" not in user:

@@ -27,6 +27,8 @@ Unreachable = (
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password among them
+    asyncpg.InvalidCatalogNameError,  # there is no such database
 )
 """What is raised when the database cannot be reached, or went away in between."""
 

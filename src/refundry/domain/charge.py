@@ -49,6 +49,19 @@ class ChargeState(StrEnum):
     FAILED = "failed"
 
 
+FAILURE_REASONS = (
+    "expired_or_canceled_card",
+    "lost_or_stolen_card",
+    "account_closed",
+    "account_frozen",
+    "insufficient_funds",
+    "declined",
+    "invalid_bank_details",
+    "unknown",
+)
+"""The reasons that are a processor's to give (contract, refunds, section 8)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a processor said no: its own code and message, and the reason in our words if known."""

@@ -25,8 +25,9 @@ _EXPONENTS = {code: digits for digits, codes in _CODES.items() for code in codes
 _NOISE = Fraction(1, 1_000_000)
 _LIMIT = Decimal(10) ** 12
 
-# A plain or JSON number whose exponent has at most two digits: "1e999" must not be expanded.
-_NUMERAL = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
+# A plain or JSON number. Of a positive exponent at most two digits: "1e999" must not be expanded;
+# the smallest binary floats have three negative ones.
+_NUMERAL = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?(?:[eE](?:\+?\d{1,2}|-\d{1,3}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """The shapes of events on the wire, as the reference shows them."""
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Struct
 
-from refundry.http.shapes import Shown, about
+from refundry.http.shapes import Shown, Time, about
 
 EXAMPLE_EVENT: dict[str, Any] = {
     "id": "7c529c7e-68e0-4679-be79-c4ca72167c21",
@@ -60,7 +59,7 @@ class Event(Struct, rename="camel"):
     type: Annotated[str, about("What happened.", "refund.pending")]
     data: EventData
     live_mode: Annotated[bool, about("The mode of the resource.")]
-    created_time: Annotated[datetime, about("To the microsecond; grows within a resource.")]
+    created_time: Annotated[Time, about("To the microsecond; grows within a resource.")]
     webhook_ids: Annotated[list[str], about("The webhooks that were subscribed to the type.")]
     sequence: Annotated[int, about("Its place among the events of its order.")]
     digitalriver_version: Annotated[str, about("The version of the payload.", "2021-12-13")]
@@ -72,4 +71,4 @@ class EventList(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"hasMore": False, "data": [EXAMPLE_EVENT]}
 
     has_more: Annotated[bool, about("Whether there are more in the direction of the page.")]
-    data: list[Event]
+    data: Annotated[list[Event], about("The events of this page.")]

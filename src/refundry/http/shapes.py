@@ -4,6 +4,7 @@ A schema says what the readers of bodies do: what it allows is read, what it for
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
@@ -29,6 +30,8 @@ TIMESTAMP = rf"^{_DATE}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{
 _FRACTION = r"(?:\.[0-9]{1,40})?"
 # Amounts end before 10^12 major units.
 _LIMIT = 10**12
+# What lies nearer to zero is taken for zero, as floats' noise.
+_SMALLEST = 0.000001
 
 
 def about(description: str, *examples: Any) -> Meta:
@@ -82,9 +85,17 @@ def given(name: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"required": [name], "properties": {name: schema or {"not": {"type": "null"}}}}
 
 
+def above_zero(name: str) -> dict[str, Any]:
+    """The rule that a member is there, and neither null nor 0."""
+    zeros: dict[str, Any] = {"type": "string", "pattern": "^[0.]*$"}
+    return given(name, {"not": {"anyOf": [{"type": "null"}, {"const": 0}, zeros]}})
+
+
 Text = Annotated[str, text()]
 Id = Annotated[str, Meta(pattern=ID)]
 Timestamp = Annotated[str, Meta(pattern=TIMESTAMP)]
+Time = Annotated[datetime, Meta(tz=True)]
+Made = Annotated[Time, about("When it was made.")]
 Money = Annotated[Decimal, Meta(extra_json_schema={"type": "number"})]
 Amount = Annotated[
     Decimal,
@@ -96,7 +107,7 @@ Amount = Annotated[
 PositiveAmount = Annotated[
     Decimal,
     either(
-        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": _LIMIT},
+        {"type": "number", "minimum": _SMALLEST, "exclusiveMaximum": _LIMIT},
         {"type": "string", "pattern": rf"^(?=.*[1-9])0{{0,20}}[0-9]{{1,12}}{_FRACTION}$"},
     ),
 ]

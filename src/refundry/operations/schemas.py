@@ -1,11 +1,11 @@
 """The shapes of what processors tell and of the sandbox's clock, as the reference shows them."""
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct
 
-from refundry.http.shapes import Sent, Text, Timestamp, about, decimal, text
+from refundry.errors import FieldProblem
+from refundry.http.shapes import Sent, Text, Time, Timestamp, about, decimal, text
 
 _TEN_YEARS = 10 * 366 * 24 * 3600
 
@@ -26,6 +26,9 @@ class NotificationData(Struct, rename="camel"):
 class Notification(Struct, rename="camel", forbid_unknown_fields=True):
     """What became of an operation at the processor."""
 
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "type", "'refund.maybe' is not a valid type."),
+    )
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": "ntf_20240501_000481",
         "type": "refund.complete",
@@ -62,6 +65,9 @@ class NotificationReceived(Struct, rename="camel"):
 class ClockAdvance(Struct, rename="camel", forbid_unknown_fields=True):
     """How far to move the test clock."""
 
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "seconds", "'-1' is not a valid seconds."),
+    )
     seconds: Annotated[
         Annotated[float, decimal(_TEN_YEARS)],
         Meta(description="At most ten years; 0 only runs what is due.", examples=[60]),
@@ -73,4 +79,4 @@ class ClockNow(Struct, rename="camel"):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"now": "2024-05-01T10:00:00Z"}
 
-    now: datetime
+    now: Annotated[Time, about("The account's test time.")]

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, field
 from refundry.domain import refusal as no
 from refundry.domain.money import known_currencies
 from refundry.domain.order import LineState
+from refundry.errors import FieldProblem
 from refundry.http.shapes import (
     Amount,
     Id,
@@ -16,6 +17,7 @@ from refundry.http.shapes import (
     Text,
     Timestamp,
     about,
+    above_zero,
     given,
     text,
     whole,
@@ -24,6 +26,7 @@ from refundry.processors.sandbox import CARDS
 
 _MOST_UNITS = 1_000_000
 _PASSED_ON = "Kept and returned as sent."
+_PAST = "Not in the future."
 _Tracking = Annotated[str, text(2048)]
 _Units = Annotated[int, whole(0, _MOST_UNITS)]
 _Currency = Annotated[str, Meta(extra_json_schema={"enum": [c.code for c in known_currencies()]})]
@@ -145,9 +148,9 @@ class NewSource(Struct, rename="camel"):
 class PastRecord(Struct, rename="camel"):
     """An operation that was complete before the order was imported."""
 
-    amount: PositiveAmount
+    amount: Annotated[PositiveAmount, about("In major units.", 27.01)]
     id: Annotated[Sent[Id], about("Generated if absent.")] = UNSET
-    created_time: Annotated[Sent[Timestamp], about("Not in the future.")] = UNSET
+    created_time: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
 
 
 _PastRecords = Annotated[list[PastRecord], Meta(max_length=1000)]
@@ -163,9 +166,15 @@ class NewCharge(Struct, rename="camel"):
     ] = UNSET
     amount: Annotated[Sent[Amount], about("That of its source.", 27.01)] = UNSET
     source_id: Annotated[Sent[Text], about("The source that was charged.")] = UNSET
-    captures: Sent[_PastRecords] = UNSET
-    cancels: Sent[_PastRecords] = UNSET
-    refunds: Sent[_PastRecords] = UNSET
+    captures: Annotated[Sent[_PastRecords], about("Complete ones; only for an imported order.")] = (
+        UNSET
+    )
+    cancels: Annotated[Sent[_PastRecords], about("Complete ones; only for an imported order.")] = (
+        UNSET
+    )
+    refunds: Annotated[Sent[_PastRecords], about("Complete ones; only for an imported order.")] = (
+        UNSET
+    )
 
 
 class NewPayment(Struct, rename="camel"):
@@ -184,23 +193,23 @@ class NewPayment(Struct, rename="camel"):
 class PastStates(Struct):
     """When an imported order entered its states."""
 
-    pending_payment: Sent[Timestamp] = UNSET
-    in_review: Sent[Timestamp] = UNSET
-    accepted: Sent[Timestamp] = UNSET
-    blocked: Sent[Timestamp] = UNSET
-    cancelled: Sent[Timestamp] = UNSET
-    fulfilled: Sent[Timestamp] = UNSET
-    complete: Sent[Timestamp] = UNSET
-    dispute: Sent[Timestamp] = UNSET
-    returned: Sent[Timestamp] = UNSET
+    pending_payment: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    in_review: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    accepted: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    blocked: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    cancelled: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    fulfilled: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    complete: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    dispute: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    returned: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
 
 
 class PastFraudStates(Struct):
     """When an imported order passed through the fraud check."""
 
-    review_opened: Sent[Timestamp] = UNSET
-    blocked: Sent[Timestamp] = UNSET
-    passed: Sent[Timestamp] = UNSET
+    review_opened: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    blocked: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
+    passed: Annotated[Sent[Timestamp], about(_PAST)] = UNSET
 
 
 _CHECKED = "Must equal the computed figure if given."
@@ -209,6 +218,12 @@ _CHECKED = "Must equal the computed figure if given."
 class NewOrder(Struct, rename="camel"):
     """An order whose amounts are already computed. Members that are not listed are ignored."""
 
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "currency", "'XYZ' is not a valid currency."),
+        FieldProblem(
+            "invalid_parameter", "items[0].quantity", "'0' is not a valid items[0].quantity."
+        ),
+    )
     REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (
         no.InvalidField("totalAmount", "27.02"),
         no.InvalidField("payment.sources", "27.0"),
@@ -236,13 +251,13 @@ class NewOrder(Struct, rename="camel"):
     total_importer_tax: Annotated[Sent[Amount], about(_CHECKED, 0)] = UNSET
     total_shipping: Annotated[Sent[Amount], about(_CHECKED, 5)] = UNSET
     upstream_id: Annotated[Sent[Text], about("The order's number in the shop.")] = UNSET
-    customer_id: Sent[Text] = UNSET
-    checkout_id: Sent[Text] = UNSET
-    application_id: Sent[Text] = UNSET
+    customer_id: Annotated[Sent[Text], about("The shopper's number in the shop.")] = UNSET
+    checkout_id: Annotated[Sent[Text], about("The checkout that it came from.")] = UNSET
+    application_id: Annotated[Sent[Text], about("The shop application.")] = UNSET
     email: Annotated[Sent[Text], about("The shopper's.", "ana.lind@example.com")] = UNSET
     locale: Annotated[Sent[Text], about("The shopper's.", "en_US")] = UNSET
-    browser_ip: Sent[Text] = UNSET
-    customer_type: Sent[_CustomerType] = UNSET
+    browser_ip: Annotated[Sent[Text], about("The shopper's address.")] = UNSET
+    customer_type: Annotated[Sent[_CustomerType], about("Who buys.")] = UNSET
     invoice_id: Annotated[
         Sent[Annotated[str, text(64)]],
         about("Lets a refund name the order by its invoice.", "INV-2024-118"),
@@ -251,7 +266,7 @@ class NewOrder(Struct, rename="camel"):
         Sent[Timestamp], about("Only for an imported order; not in the future.")
     ] = UNSET
     state_transitions: Sent[PastStates] = UNSET
-    fraud_state: Sent[_FraudState] = UNSET
+    fraud_state: Annotated[Sent[_FraudState], about("What a fraud check said.")] = UNSET
     fraud_state_transitions: Sent[PastFraudStates] = UNSET
     request_to_be_forgotten: Annotated[Sent[bool], about("`false` by default.")] = UNSET
     metadata: Annotated[Sent[Metadata], about("Your own data.")] = UNSET
@@ -278,6 +293,9 @@ class OrderUpdate(Struct, rename="camel"):
     """What may be changed of an order; members that are not listed are ignored."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"metadata": {"ticket": "CS-881"}}
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "metadata.tags", "'[]' is not a valid metadata.tags."),
+    )
     REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (no.ConcurrentUpdate(),)
 
     metadata: Annotated[
@@ -285,7 +303,9 @@ class OrderUpdate(Struct, rename="camel"):
         about("Merged key by key; null removes a key, or all of them in place of the object."),
     ] = UNSET
     upstream_id: Annotated[Sent[Text], about("The order's number in the shop.")] = UNSET
-    request_to_be_forgotten: Sent[bool] = UNSET
+    request_to_be_forgotten: Annotated[
+        Sent[bool], about("Whether the shopper asked for deletion.")
+    ] = UNSET
     state: Annotated[
         Any,
         about(
@@ -301,7 +321,7 @@ class NewFulfillmentItem(Struct, rename="camel", forbid_unknown_fields=True):
 
     RULES: ClassVar[dict[str, Any]] = {
         "anyOf": [given("itemId"), given("skuId")],
-        "allOf": [{"anyOf": [given("quantity"), given("cancelQuantity")]}],
+        "allOf": [{"anyOf": [above_zero("quantity"), above_zero("cancelQuantity")]}],
     }
 
     item_id: Annotated[
@@ -320,6 +340,11 @@ class NewFulfillmentItem(Struct, rename="camel", forbid_unknown_fields=True):
 class NewFulfillment(Struct, rename="camel", forbid_unknown_fields=True):
     """Units of an order that were shipped or are given up."""
 
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem(
+            "invalid_parameter", "items[0].quantity", "'1.5' is not a valid items[0].quantity."
+        ),
+    )
     REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (
         no.OrderUnknown("256469221483"),
         no.OrderNotSubmitted("256469221483"),

@@ -96,6 +96,7 @@ def _facts(read: ReadOrder, order: Order) -> OrderFacts:
         customer_type=texts["customerType"],
         request_to_be_forgotten=read.request_to_be_forgotten,
         line_details=read.line_details,
+        subscription_ids=read.subscription_ids,
         sources={
             charge.id: SourceFacts(
                 charge.id,

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import cast
 
 from refundry.domain.cells import EMPTY, Component
@@ -77,7 +78,6 @@ _COLUMN_TEXTS = (
     "email",
     "locale",
     "browserIp",
-    "customerType",
 )
 # Never kept of a card, whatever a client sends along.
 _CARD_SECRETS = frozenset({"number", "cvv", "cvc", "cvv2", "securityCode", "pin"})
@@ -100,6 +100,7 @@ class ReadOrder:
     texts: dict[str, str | None]
     details: str
     line_details: tuple[str, ...]
+    subscription_ids: tuple[str | None, ...]
     metadata: str
     request_to_be_forgotten: bool
     sources: tuple[ReadSource, ...]
@@ -116,8 +117,9 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
     sources, kept = _sources(body, currency, live=live)
     charges = _charges(body, currency, now)
     texts = {name: body.text(name) for name in _COLUMN_TEXTS}
-    if texts["customerType"] not in (None, "individual", "business"):
-        body.invalid("customerType", texts["customerType"])
+    customer_type = body.enum("customerType", CustomerType)
+    texts["customerType"] = _value(customer_type)
+    body.minor("totalDiscount", currency)
     metadata = body.metadata()
     forgotten = body.flag("requestToBeForgotten") or False
     ask = OrderAsk(
@@ -137,9 +139,28 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
     )
     body.finish()
     return ReadOrder(
-        ask, texts, _details(body, choice), line_details, metadata_text(metadata) or "{}",
+        ask, texts, _details(body, choice), line_details, _subscription_ids(body), metadata_text(metadata) or "{}",
         forgotten, kept,
     )  # fmt: skip
+
+
+class CustomerType(StrEnum):
+    """Who buys."""
+
+    INDIVIDUAL = "individual"
+    BUSINESS = "business"
+
+
+class ChargeType(StrEnum):
+    """Who started a charge."""
+
+    CUSTOMER_INITIATED = "customer_initiated"
+    MERCHANT_INITIATED = "merchant_initiated"
+    MOTO = "moto"
+
+
+def _value(member: StrEnum | None) -> str | None:
+    return member.value if member else None
 
 
 def _currency(body: Fields) -> Currency | None:
@@ -165,6 +186,17 @@ def _lines(
         details.append(kept)
     _refuse_repeated_ids(items, lines)
     return tuple(lines), tuple(details)
+
+
+def _subscription_ids(body: Fields) -> tuple[str | None, ...]:
+    """The subscription of each line, for the filter; whatever is no text counts as none."""
+    found: list[str | None] = []
+    for item in cast("list[dict[str, JsonValue]]", body.value("items")):
+        info = item.get("subscriptionInfo")
+        members = cast("dict[str, JsonValue]", info) if isinstance(info, dict) else {}
+        subscription_id = members.get("subscriptionId")
+        found.append(subscription_id if isinstance(subscription_id, str) else None)
+    return tuple(found)
 
 
 def _refuse_repeated_ids(items: list[Fields], lines: list[LineAsk]) -> None:
@@ -357,7 +389,7 @@ def _charges(
     return tuple(
         ChargeAsk(
             id=charge.text("id", pattern=_ID),
-            type=charge.text("type"),
+            type=_value(charge.enum("type", ChargeType)),
             captures=_past(charge, "captures", currency, now),
             cancels=_past(charge, "cancels", currency, now),
             refunds=_past(charge, "refunds", currency, now) or (),

@@ -68,13 +68,7 @@ ORDER_FILTERS = (
     Filter("skuId", Kind.EQUAL, _LINE.format(condition="l.sku_id = {}::text")),
     Filter("browserIp", Kind.EQUAL, "t.browser_ip"),
     Filter("chargeType", Kind.EQUAL, _CHARGE.format(condition="c.type = {}::text")),
-    Filter(
-        "subscriptionId",
-        Kind.EQUAL,
-        _LINE.format(
-            condition="l.details::jsonb #>> '{{subscriptionInfo,subscriptionId}}' = {}::text"
-        ),
-    ),
+    Filter("subscriptionId", Kind.EQUAL, _LINE.format(condition="l.subscription_id = {}::text")),
     Filter("locale", Kind.EQUAL, "t.locale"),
     Filter("customerType", Kind.EQUAL, "t.customer_type", values=("individual", "business")),
 )

@@ -1,13 +1,12 @@
 """The shapes of orders, charges, sources and fulfilments on the wire, for the reference."""
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Struct, field
 
 from refundry.domain.charge import ChargeState, OperationState
 from refundry.domain.order import LineState, OrderState
-from refundry.http.shapes import Money, Shown, ShownMetadata, about
+from refundry.http.shapes import Made, Money, Shown, ShownMetadata, Time, about
 from refundry.orders.body_schemas import NewFulfillment, NewOrder, OrderUpdate
 from refundry.orders.examples import (
     EXAMPLE_CHARGE_ANSWER,
@@ -74,9 +73,7 @@ class Item(Struct, rename="camel"):
     amount: Annotated[Money, about("Price of the whole line, net of discount, without tax.", 20.0)]
     quantity: Annotated[int, about("Units.", 2)]
     state: LineState
-    state_transitions: Annotated[
-        dict[str, datetime], about("When it entered each state, by state.")
-    ]
+    state_transitions: Annotated[dict[str, Time], about("When it entered each state, by state.")]
     tax: Tax
     importer_tax: AmountOnly
     duties: AmountOnly
@@ -100,7 +97,7 @@ class Item(Struct, rename="camel"):
 class OrderRecord(Struct, rename="camel"):
     """A capture, cancel or refund as an order shows it."""
 
-    created_time: datetime
+    created_time: Made
     amount: Annotated[Money, about("In major units.", 27.01)]
     state: OperationState
     id: Annotated[Shown[str], about("Not for refunds.")] = UNSET
@@ -110,8 +107,8 @@ class ChargeRecord(Struct, rename="camel"):
     """A capture, cancel or refund of a charge."""
 
     id: Annotated[str, about("Also the idempotency key at the processor.")]
-    created_time: datetime
-    updated_time: datetime
+    created_time: Made
+    updated_time: Annotated[Time, about("When its state last changed.")]
     amount: Annotated[Money, about("In major units.", 27.01)]
     state: OperationState
     fulfillment_id: Annotated[
@@ -129,7 +126,7 @@ class OrderCharge(Struct, rename="camel"):
     """A charge as its order shows it."""
 
     id: Annotated[str, about("Unique in the account.")]
-    created_time: datetime
+    created_time: Made
     currency: Annotated[str, about("The order's.", "USD")]
     amount: Annotated[Money, about("Never changes.", 27.01)]
     state: ChargeState
@@ -148,7 +145,7 @@ class Charge(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = EXAMPLE_CHARGE_ANSWER
 
     id: Annotated[str, about("Unique in the account.")]
-    created_time: datetime
+    created_time: Made
     currency: Annotated[str, about("The order's.", "USD")]
     amount: Annotated[Money, about("Never changes.", 27.01)]
     state: ChargeState
@@ -172,7 +169,7 @@ class ChargeList(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"hasMore": False, "data": [EXAMPLE_CHARGE_ANSWER]}
 
     has_more: Annotated[bool, about(_MORE)]
-    data: list[Charge]
+    data: Annotated[list[Charge], about("The charges of this page.")]
 
 
 class OrderSource(Struct, rename="camel"):
@@ -195,7 +192,7 @@ class Source(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = EXAMPLE_SOURCE_ANSWER
 
     id: Annotated[str, about("As sent, or generated.")]
-    created_time: datetime
+    created_time: Made
     type: Annotated[str, about("How it pays.", "creditCard")]
     amount: Annotated[Money, about("What it pays of the order.", 27.01)]
     reusable: Annotated[bool, about("Always `false`.")]
@@ -216,36 +213,36 @@ class Source(Struct, rename="camel"):
 class Session(Struct, rename="camel"):
     """The payment session of an order."""
 
-    id: str
+    id: Annotated[str, about("A UUID.")]
     amount_contributed: Annotated[Money, about("The order's total.", 27.01)]
     amount_remaining_to_be_contributed: Annotated[Money, about("Always 0.0.", 0.0)]
     state: Annotated[Literal["complete"], about("Always `complete`.")]
-    client_secret: str
+    client_secret: Annotated[str, about("There for compatibility.")]
 
 
 class Payment(Struct, rename="camel"):
     """How an order is paid."""
 
-    charges: list[OrderCharge]
-    sources: list[OrderSource]
+    charges: Annotated[list[OrderCharge], about("One per source.")]
+    sources: Annotated[list[OrderSource], about("What pays.")]
     session: Session
 
 
 class FraudTimes(Struct):
     """When an order passed through the fraud check."""
 
-    review_opened: Shown[datetime] = UNSET
-    blocked: Shown[datetime] = UNSET
-    passed: Shown[datetime] = UNSET
+    review_opened: Annotated[Shown[Time], about("A review was opened.")] = UNSET
+    blocked: Annotated[Shown[Time], about("It was blocked.")] = UNSET
+    passed: Annotated[Shown[Time], about("It passed.")] = UNSET
 
 
 class OrderDetails(Struct, rename="camel"):
     """An order without its payment."""
 
     id: Annotated[str, about("As sent, or twelve digits.", "256469221483")]
-    created_time: datetime
+    created_time: Made
     updated_time: Annotated[
-        datetime, about("Of the last change of the order, its charges or its refunds.")
+        Time, about("Of the last change of the order, its charges or its refunds.")
     ]
     version: Annotated[int, about("Grows by one with every change that is published.", 1)]
     currency: Annotated[str, about("An ISO 4217 code.", "USD")]
@@ -259,12 +256,12 @@ class OrderDetails(Struct, rename="camel"):
         Any, about("As it was sent, else 0.0. The lines' amounts are net of it.", 0.0)
     ]
     total_shipping: Annotated[Money, about("Shipping without its tax.", 5.0)]
-    items: list[Item]
+    items: Annotated[list[Item], about("The lines, as they were sent.")]
     state: OrderState
     state_transitions: Annotated[
-        dict[str, datetime], about("When it last entered each state, by state.")
+        dict[str, Time], about("When it last entered each state, by state.")
     ]
-    request_to_be_forgotten: bool
+    request_to_be_forgotten: Annotated[bool, about("Whether the shopper asked for deletion.")]
     captured_amount: Annotated[Money, about("Really taken so far.", 27.01)]
     cancelled_amount: Annotated[Money, about("Given up so far.", 0.0)]
     refunded_amount: Annotated[Money, about("Paid back, chargebacks included.", 13.51)]
@@ -276,16 +273,16 @@ class OrderDetails(Struct, rename="camel"):
     shipping_choice: Shown[Shipping] = UNSET
     upstream_id: Annotated[Shown[str], about("The order's number in the shop.")] = UNSET
     invoice_id: Annotated[Shown[str], about("A refund may name the order by it.")] = UNSET
-    locale: Shown[str] = UNSET
-    customer_id: Shown[str] = UNSET
-    checkout_id: Shown[str] = UNSET
-    application_id: Shown[str] = UNSET
-    browser_ip: Shown[str] = UNSET
-    customer_type: Shown[Literal["individual", "business"]] = UNSET
+    locale: Annotated[Shown[str], about(_AS_SENT, "en_US")] = UNSET
+    customer_id: Annotated[Shown[str], about(_AS_SENT)] = UNSET
+    checkout_id: Annotated[Shown[str], about(_AS_SENT)] = UNSET
+    application_id: Annotated[Shown[str], about(_AS_SENT)] = UNSET
+    browser_ip: Annotated[Shown[str], about(_AS_SENT)] = UNSET
+    customer_type: Annotated[Shown[Literal["individual", "business"]], about(_AS_SENT)] = UNSET
     importer_of_record_tax: Annotated[
         Shown[bool], about("`true` where importer tax is due or it was sent so.")
     ] = UNSET
-    fraud_state: Shown[_FraudState] = UNSET
+    fraud_state: Annotated[Shown[_FraudState], about("What the fraud check says.")] = UNSET
     fraud_state_transitions: Shown[FraudTimes] = UNSET
     metadata: Annotated[Shown[ShownMetadata], about("Left out while empty.")] = UNSET
     ship_to: Annotated[Any, about(_AS_SENT)] = UNSET
@@ -315,7 +312,7 @@ class OrderList(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"hasMore": False, "data": [EXAMPLE_ORDER_ANSWER]}
 
     has_more: Annotated[bool, about(_MORE)]
-    data: list[Order]
+    data: Annotated[list[Order], about("The orders of this page.")]
 
 
 class FulfilledItem(Struct, rename="camel"):
@@ -334,9 +331,9 @@ class Fulfillment(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = EXAMPLE_FULFILLMENT_ANSWER
 
     id: Annotated[str, about("`ful_` and a UUID.")]
-    created_time: datetime
+    created_time: Made
     order_id: Annotated[str, about("The order.", "256469221483")]
-    items: list[FulfilledItem]
+    items: Annotated[list[FulfilledItem], about("The lines concerned.")]
     live_mode: Annotated[bool, about(_LIVE)]
     shipment_id: Annotated[Shown[str], about(_AS_SENT)] = UNSET
     tracking_company: Annotated[Shown[str], about(_AS_SENT)] = UNSET
@@ -364,4 +361,4 @@ class FulfillmentList(Struct, rename="camel"):
     }
 
     has_more: Annotated[bool, about(_MORE)]
-    data: list[Fulfillment]
+    data: Annotated[list[Fulfillment], about("The fulfillments of this page.")]

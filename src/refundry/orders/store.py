@@ -56,6 +56,7 @@ class OrderFacts:
     customer_type: str | None = None
     request_to_be_forgotten: bool = False
     line_details: tuple[str, ...] = ()
+    subscription_ids: tuple[str | None, ...] = ()
     sources: Mapping[str, SourceFacts] = field(default_factory=dict[str, SourceFacts])
 
 
@@ -337,16 +338,17 @@ async def _insert_lines(tx: Tx, tenant: Tenant, stored: StoredOrder) -> None:
         """
         INSERT INTO order_lines (account_id, live, order_id, position, id, sku_id, quantity,
             ordered, captured, cancelled, processing, held, refunded, fulfilled_units,
-            cancelled_units, captured_units, state, state_times, details)
+            cancelled_units, captured_units, state, state_times, details, subscription_id)
         SELECT $1, $2, $3, position, id, sku_id, quantity, ordered::bigint[], captured::bigint[],
                cancelled::bigint[], processing::bigint[], held::bigint[], refunded::bigint[],
-               fulfilled, gone, captured_units, state, state_times, details
+               fulfilled, gone, captured_units, state, state_times, details, subscription_id
           FROM unnest($4::smallint[], $5::text[], $6::text[], $7::integer[], $8::text[],
                       $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                       $14::integer[], $15::integer[], $16::integer[], $17::text[], $18::text[],
-                      $19::text[])
+                      $19::text[], $20::text[])
                AS l (position, id, sku_id, quantity, ordered, captured, cancelled, processing,
-                     held, refunded, fulfilled, gone, captured_units, state, state_times, details)
+                     held, refunded, fulfilled, gone, captured_units, state, state_times, details,
+                     subscription_id)
         """,
         tenant.account_id, tenant.live, stored.order.id,
         [line.position for line in lines],
@@ -363,6 +365,7 @@ async def _insert_lines(tx: Tx, tenant: Tenant, stored: StoredOrder) -> None:
         [line.state.value for line in lines],
         [_times_text(line.state_times) for line in lines],
         list(stored.facts.line_details),
+        list(stored.facts.subscription_ids),
     )  # fmt: skip
 
 

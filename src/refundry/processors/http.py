@@ -6,7 +6,7 @@ import time
 import aiohttp
 import msgspec
 
-from refundry.domain.charge import Failure, OperationKind
+from refundry.domain.charge import FAILURE_REASONS, Failure, OperationKind
 from refundry.domain.money import major_text
 from refundry.processors.contract import (
     Declined,
@@ -22,19 +22,6 @@ from refundry.processors.signature import HEADER, sign
 
 # An answer is a few fields; what is larger is not one.
 _MAX_ANSWER_BYTES = 64 * 1024
-# The reasons that are ours to use; another one is kept as the processor's code.
-_REASONS = frozenset(
-    {
-        "expired_or_canceled_card",
-        "lost_or_stolen_card",
-        "account_closed",
-        "account_frozen",
-        "insufficient_funds",
-        "declined",
-        "invalid_bank_details",
-        "unknown",
-    }
-)
 
 
 class Answer(msgspec.Struct, rename="camel"):
@@ -122,7 +109,7 @@ def read_answer(status: int, body: bytes) -> Outcome:
 def failure_of(code: str | None, message: str | None, reason: str | None) -> Failure:
     """A processor's failure with our defaults; a reason that is not ours becomes `unknown`."""
     default = Failure()
-    known = reason if reason in _REASONS else "unknown" if reason else default.reason
+    known = reason if reason in FAILURE_REASONS else "unknown" if reason else default.reason
     return Failure(
         (code or default.code)[:200],
         (message or default.message)[:500],

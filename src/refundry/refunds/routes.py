@@ -8,6 +8,7 @@ from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import to_json
+from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.refunds import commands, schemas
@@ -42,8 +43,8 @@ async def post_refund(call: Call) -> Answer:
 
 async def post_refund_update(call: Call) -> Answer:
     """Change a refund's metadata, the only thing of it that may be changed."""
-    fields = call.fields()
-    document = call.document
+    document = call.document if call.body.strip() else {}
+    fields = Fields(document, [])
     update = commands.MetadataUpdate(
         members=fields.metadata(),
         clear="metadata" in document and document["metadata"] is None,

@@ -1,6 +1,5 @@
 """The shapes of refunds on the wire, as the reference shows them."""
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct
@@ -8,7 +7,9 @@ from msgspec import UNSET, Meta, Struct
 from refundry.domain import refusal as no
 from refundry.domain.charge import OperationState
 from refundry.domain.refund import RefundState, RefundType
+from refundry.errors import FieldProblem
 from refundry.http.shapes import (
+    Made,
     Metadata,
     Money,
     Percent,
@@ -17,6 +18,7 @@ from refundry.http.shapes import (
     Shown,
     ShownMetadata,
     Text,
+    Time,
     about,
     given,
     text,
@@ -104,6 +106,20 @@ class NewRefund(Struct, rename="camel", forbid_unknown_fields=True):
         "oneOf": [given("amount"), given("percent"), _ITEMS],
         "not": {"allOf": [given("type"), _ITEMS]},
     }
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "amount", "'-5' is not a valid amount."),
+        FieldProblem(
+            "invalid_parameter", "percent", "The value must be between 0.01 and 100.00 inclusive."
+        ),
+        FieldProblem(
+            "invalid_parameter", "items", "Only one of amount, percent and items may be provided."
+        ),
+        FieldProblem(
+            "invalid_parameter",
+            "items[0].percent",
+            "Only one of amount and percent may be provided.",
+        ),
+    )
     REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (
         no.OrderUnknown("248133597195"),
         no.InvoiceUnknown("INV-2024-118"),
@@ -113,8 +129,8 @@ class NewRefund(Struct, rename="camel", forbid_unknown_fields=True):
         no.SkuAmbiguous("items[0].skuId", "sku-tee"),
         no.QuantityAboveOrder("items[0].quantity"),
         no.OnlyFullTax(),
-        no.AmountUnavailable(),
         no.BelowSmallestAmount(),
+        no.AmountUnavailable(),
         no.ConcurrentUpdate(),
     )
 
@@ -170,6 +186,9 @@ class RefundUpdate(Struct, rename="camel", forbid_unknown_fields=True):
     """The only part of a refund that can be changed."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"metadata": {"ticket": "CS-881"}}
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "metadata.tags", "'[]' is not a valid metadata.tags."),
+    )
     REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (no.ConcurrentUpdate(),)
 
     metadata: Annotated[
@@ -192,7 +211,7 @@ class RefundItem(Struct, rename="camel"):
 class RefundRecord(Struct, rename="camel"):
     """What one charge was asked to pay back for a refund."""
 
-    created_time: datetime
+    created_time: Made
     amount: Annotated[Money, about("This charge's share.", 13.51)]
     state: OperationState
 
@@ -203,15 +222,15 @@ class RefundCharge(Struct, rename="camel"):
     id: Annotated[str, about("The charge.")]
     captured: Annotated[bool, about("Whether it has any capture.")]
     refunded: Annotated[bool, about("Whether it has any refund.")]
-    refunds: list[RefundRecord]
+    refunds: Annotated[list[RefundRecord], about("Their states and amounts.")]
     source_id: Annotated[str, about("The payment source that was charged.")]
 
 
 class TokenInformation(Struct, rename="camel"):
     """What the shopper needs to hand in bank details."""
 
-    token: str
-    expires_time: datetime
+    token: Annotated[str, about("For the operations on refund tokens.")]
+    expires_time: Annotated[Time, about("The refund expires then.")]
 
 
 class Refund(Struct, rename="camel"):
@@ -220,7 +239,7 @@ class Refund(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = EXAMPLE_REFUNDED
 
     id: Annotated[str, about("`re_` and a UUID.", "re_5280a62e-a527-405b-a76e-0e59d192bf1b")]
-    created_time: datetime
+    created_time: Made
     order_id: Annotated[str, about("The order.", "248133597195")]
     currency: Annotated[str, about("The order's currency.", "USD")]
     items: Annotated[list[RefundItem], about("Empty for a refund of the order; else as requested.")]
@@ -240,7 +259,7 @@ class Refund(Struct, rename="camel"):
         Shown[TokenInformation], about("Only in state `pending_information`.")
     ] = UNSET
     expires_time: Annotated[
-        Shown[datetime], about("When the token expires; only in `pending_information`.")
+        Shown[Time], about("When the token expires; only in `pending_information`.")
     ] = UNSET
     failure_reason: Annotated[
         Shown[str],
@@ -267,4 +286,4 @@ class RefundList(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"hasMore": False, "data": [EXAMPLE_REFUNDED]}
 
     has_more: Annotated[bool, about("Whether there are more in the direction of the page.")]
-    data: list[Refund]
+    data: Annotated[list[Refund], about("The refunds of this page.")]

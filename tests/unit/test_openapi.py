@@ -1,0 +1,348 @@
+"""The OpenAPI document is valid, complete and true to the code that reads and refuses."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from schemathesis.specs.openapi import definitions
+
+from refundry.domain.refund import AmountBasis
+from refundry.errors import BadFields
+from refundry.http.document import read_object
+from refundry.http.fields import Fields
+from refundry.http.problems import TYPES
+from refundry.http.query import Kind, Query, read_filters, read_page
+from refundry.operations import routes
+from refundry.orders.fulfillments import read_fulfillment
+from refundry.orders.reading import read_order
+from refundry.refunds.reading import read_refund
+from tests.support.reference import (
+    DOCUMENT,
+    OPERATIONS,
+    SCHEMAS,
+    described,
+    media,
+    problems_of,
+    success,
+)
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+_IDS = [each[2]["operationId"] for each in described()]
+each_operation = pytest.mark.parametrize(("path", "method", "operation"), described(), ids=_IDS)
+
+
+def test_document_is_valid_openapi() -> None:
+    definitions.OPENAPI_31_VALIDATOR.validate(DOCUMENT)
+    json.dumps(DOCUMENT, allow_nan=False)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for reference in set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(DOCUMENT))):
+        target: Any = DOCUMENT
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+
+
+def test_every_schema_is_used() -> None:
+    text = json.dumps(DOCUMENT)
+    unused = [name for name in SCHEMAS if f'"#/components/schemas/{name}"' not in text]
+    assert unused == []
+
+
+def test_every_operation_is_in_the_document_once() -> None:
+    named = {(operation.method.lower(), operation.path) for operation in OPERATIONS}
+    assert {(method, path) for path, method, _ in described()} == named
+    assert len(set(_IDS)) == len(OPERATIONS)
+
+
+@each_operation
+def test_operation_is_described(path: str, method: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["tags"][0] in [
+        each["name"] for each in DOCUMENT["tags"] if each["description"]
+    ]
+    for parameter in operation["parameters"]:
+        assert parameter["description"]
+        assert parameter["schema"]
+    names = [(each["in"], each["name"]) for each in operation["parameters"]]
+    assert len(set(names)) == len(names)
+    assert (("path", "id") in names) == ("{id}" in path)
+
+
+@each_operation
+def test_examples_fit_their_schemas(path: str, method: str, operation: dict[str, Any]) -> None:
+    answer = success(operation)
+    assert problems_of(answer["example"], answer["schema"]) == []
+    if method == "post":
+        body = media(operation["requestBody"])
+        assert problems_of(body["example"], body["schema"]) == []
+    for parameter in operation["parameters"]:
+        if "example" in parameter:
+            assert problems_of(parameter["example"], parameter["schema"]) == []
+
+
+@each_operation
+def test_errors_have_examples_in_the_envelope(
+    path: str, method: str, operation: dict[str, Any]
+) -> None:
+    for status, response in operation["responses"].items():
+        if status[0] == "2":
+            continue
+        content = media(response)
+        assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+        named: dict[str, Any] = content.get("examples", {"": {"value": content.get("example")}})
+        for example in named.values():
+            assert problems_of(example["value"], content["schema"]) == []
+            assert example["value"]["type"] == TYPES[int(status)]
+
+
+@each_operation
+def test_errors_that_may_come_are_there(path: str, method: str, operation: dict[str, Any]) -> None:
+    is_open = operation.get("security") == []
+    expected = {"400", "401", "406", "500", "503"}
+    expected |= set() if is_open else {"403", "429"}
+    expected |= {"404"} if "{id}" in path else set()
+    expected |= {"408"} if method == "post" else set()
+    expected |= {"409"} if method == "post" and not is_open else set()
+    assert {status for status in operation["responses"] if status[0] != "2"} == expected
+
+
+def test_every_type_of_error_is_documented() -> None:
+    assert SCHEMAS["Error"]["properties"]["type"]["enum"] == list(TYPES.values())
+
+
+def test_refusals_of_a_refund_are_in_the_contracts_words() -> None:
+    responses = DOCUMENT["paths"]["/refunds"]["post"]["responses"]
+    found = {
+        (status, error["parameter"], error["message"])
+        for status in ("400", "409")
+        for example in media(responses[status])["examples"].values()
+        for error in example["value"]["errors"]
+        if "parameter" in error
+    }
+    assert found >= {
+        (
+            "400",
+            "amountRequested",
+            "The requested refund amount is greater than the available amount.",
+        ),
+        ("400", "percentRequested", "Only full tax refunds are supported."),
+        ("400", "currency", "Currency EUR is not supported."),
+        (
+            "400",
+            "order",
+            "A refund cannot be performed while there is a dispute on the order.",
+        ),
+        ("400", "percent", "The value must be between 0.01 and 100.00 inclusive."),
+        ("409", "Idempotency-Key", "The idempotency key was used with a different request."),
+    }
+
+
+def test_only_the_processors_need_no_key() -> None:
+    unprotected = [path for path, _, operation in described() if "security" in operation]
+    assert unprotected == ["/refundry/v1/processor-notifications"]
+    assert DOCUMENT["security"] == [{"bearer": []}]
+
+
+def test_money_is_a_number_and_no_decimal_string_is_left() -> None:
+    assert SCHEMAS["Refund"]["properties"]["amount"]["type"] == "number"
+    assert SCHEMAS["Order"]["properties"]["totalAmount"]["type"] == "number"
+    assert '"decimal"' not in json.dumps(DOCUMENT)
+
+
+def test_bodies_are_strict_where_the_contract_says_so() -> None:
+    strict = {name for name, each in SCHEMAS.items() if each.get("additionalProperties") is False}
+    assert strict == {
+        "NewRefund",
+        "NewRefundItem",
+        "RefundUpdate",
+        "NewFulfillment",
+        "NewFulfillmentItem",
+        "Notification",
+        "ClockAdvance",
+    }
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.filters],
+                         ids=lambda each: each.path)  # fmt: skip
+def test_every_filter_is_a_parameter_with_its_operators(operation: Any) -> None:
+    names = {
+        each["name"]
+        for each in DOCUMENT["paths"][operation.path]["get"]["parameters"]
+        if each["in"] == "query"
+    }
+    assert {"limit", "startingAfter", "endingBefore"} <= names
+    for each in operation.filters:
+        assert each.name in names
+        ranges = {f"{each.name}[{sign}]" for sign in ("eq", "gt", "gte", "lt", "lte")}
+        assert (ranges <= names) == (each.kind in (Kind.TIME, Kind.NUMBER))
+
+
+def _given_update(fields: Fields) -> None:
+    fields.metadata()
+    fields.unknown()
+    fields.finish()
+
+
+READERS: dict[str, Callable[[Fields], object]] = {
+    "NewOrder": lambda fields: read_order(fields, live=False, now=NOW),
+    "NewRefund": lambda fields: read_refund(fields, AmountBasis.LINE),
+    "RefundUpdate": _given_update,
+    "NewFulfillment": read_fulfillment,
+    "Notification": routes._read,  # pyright: ignore[reportPrivateUsage]
+}
+LINE = {"skuId": "s", "amount": 10, "quantity": 1}
+CARD = {"number": "4444222233331111"}
+SOURCE = {"type": "creditCard", "amount": 10, "creditCard": CARD}
+ORDER = {"currency": "USD", "items": [LINE], "payment": {"sources": [SOURCE]}}
+REFUND = {"orderId": "o", "currency": "USD"}
+ELEMENT = {"itemId": "i", "amount": 1}
+UNITS = {"itemId": "i", "quantity": 1}
+TOLD = {"id": "n", "type": "refund.complete", "data": {"operationId": "x"}}
+MANY = {f"k{number}": number for number in range(51)}
+
+TAKEN: list[tuple[str, dict[str, Any]]] = [
+    ("NewOrder", ORDER),
+    ("NewOrder", {**ORDER, "unheardOf": 1, "shipTo": [1], "state": None}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "amount": "10.00", "quantity": "1.0"}]}),
+    ("NewOrder", {**ORDER, "createdTime": "2024-02-29"}),
+    ("NewOrder", {**ORDER, "createdTime": "2024-05-01T09:58:12.123456789Z"}),
+    ("NewOrder", {**ORDER, "items": [{"productDetails": {}, "amount": 10, "quantity": 1000000}]}),
+    ("NewRefund", {**REFUND, "amount": 13.51}),
+    ("NewRefund", {**REFUND, "amount": "13.51", "percent": None, "type": "tax"}),
+    ("NewRefund", {**REFUND, "percent": 0.01}),
+    ("NewRefund", {**REFUND, "percent": "100.00"}),
+    ("NewRefund", {**REFUND, "percent": "0.010"}),
+    ("NewRefund", {**REFUND, "percent": 50, "items": []}),
+    ("NewRefund", {"invoiceId": "v", "currency": "usd", "percent": 50}),
+    ("NewRefund", {**REFUND, "items": [ELEMENT] * 500}),
+    ("NewRefund", {**REFUND, "items": [{"skuId": "s", "percent": "5", "type": "fees"}]}),
+    ("NewRefund", {**REFUND, "percent": 50, "reason": "r" * 64, "metadata": None}),
+    ("NewRefund", {**REFUND, "percent": 50, "metadata": {"k" * 40: "v" * 500, "n": 1.5}}),
+    ("RefundUpdate", {}),
+    ("RefundUpdate", {"metadata": {"a": None, "b": True}}),
+    ("NewFulfillment", {"orderId": "o", "items": [UNITS]}),
+    ("NewFulfillment", {"orderId": "o", "items": [{"skuId": "s", "cancelQuantity": "2.0000"}]}),
+    ("Notification", TOLD),
+    ("Notification", {**TOLD, "occurredTime": "2024-05-01T09:58:12Z"}),
+    ("Notification", {**TOLD, "data": {"operationId": "x", "more": 1}}),
+]
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("NewOrder", {}),
+    ("NewOrder", {**ORDER, "currency": "XYZ"}),
+    ("NewOrder", {**ORDER, "items": []}),
+    ("NewOrder", {**ORDER, "items": [{"amount": 10, "quantity": 1}]}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "quantity": 0}]}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "quantity": 1000001}]}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "quantity": "1000001"}]}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "amount": -1}]}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "amount": 10**12}]}),
+    ("NewOrder", {**ORDER, "items": [{**LINE, "state": "lost"}]}),
+    ("NewOrder", {**ORDER, "id": "with space"}),
+    ("NewOrder", {**ORDER, "id": "i" * 65}),
+    ("NewOrder", {**ORDER, "state": "dispute"}),
+    ("NewOrder", {**ORDER, "createdTime": "2023-02-29"}),
+    ("NewOrder", {**ORDER, "createdTime": "2024-05-01T09:58:12+02:00"}),
+    ("NewOrder", {**ORDER, "metadata": {"a": []}}),
+    ("NewOrder", {**ORDER, "metadata": MANY}),
+    ("NewOrder", {**ORDER, "payment": {"sources": [{**SOURCE, "type": "Credit"}]}}),
+    ("NewOrder", {**ORDER, "payment": {"sources": [{**SOURCE, "amount": 0}]}}),
+    ("NewOrder", {**ORDER, "email": "\x00"}),
+    ("NewRefund", REFUND),
+    ("NewRefund", {"currency": "USD", "percent": 50}),
+    ("NewRefund", {**REFUND, "currency": None, "percent": 50}),
+    ("NewRefund", {**REFUND, "amount": 1, "percent": 50}),
+    ("NewRefund", {**REFUND, "amount": 1, "items": [ELEMENT]}),
+    ("NewRefund", {**REFUND, "items": [ELEMENT], "type": "fees"}),
+    ("NewRefund", {**REFUND, "items": [ELEMENT] * 501}),
+    ("NewRefund", {**REFUND, "items": [{"itemId": "i"}]}),
+    ("NewRefund", {**REFUND, "items": [{**ELEMENT, "percent": 1}]}),
+    ("NewRefund", {**REFUND, "items": [{**ELEMENT, "type": "tax"}]}),
+    ("NewRefund", {**REFUND, "items": [{**ELEMENT, "quantity": 0}]}),
+    ("NewRefund", {**REFUND, "items": [{**ELEMENT, "colour": 1}]}),
+    ("NewRefund", {**REFUND, "amount": 0}),
+    ("NewRefund", {**REFUND, "amount": "0.00"}),
+    ("NewRefund", {**REFUND, "amount": True}),
+    ("NewRefund", {**REFUND, "amount": "1e3"}),
+    ("NewRefund", {**REFUND, "percent": 0.009}),
+    ("NewRefund", {**REFUND, "percent": "0.009"}),
+    ("NewRefund", {**REFUND, "percent": 100.01}),
+    ("NewRefund", {**REFUND, "percent": "100.01"}),
+    ("NewRefund", {**REFUND, "percent": 50, "reason": ""}),
+    ("NewRefund", {**REFUND, "percent": 50, "reason": "r" * 65}),
+    ("NewRefund", {**REFUND, "percent": 50, "metadata": {"k" * 41: 1}}),
+    ("NewRefund", {**REFUND, "percent": 50, "metadata": {"k": "v" * 501}}),
+    ("NewRefund", {**REFUND, "percent": 50, "colour": "red"}),
+    ("RefundUpdate", {"reason": "other"}),
+    ("NewFulfillment", {"orderId": "o", "items": []}),
+    ("NewFulfillment", {"orderId": "o", "items": [{"itemId": "i", "quantity": 0}]}),
+    ("NewFulfillment", {"orderId": "o", "items": [{"itemId": "i", "quantity": "0.0"}]}),
+    ("NewFulfillment", {"orderId": "o", "items": [{"itemId": "i", "quantity": 1.5}]}),
+    ("NewFulfillment", {"orderId": "o" * 65, "items": [UNITS]}),
+    ("NewFulfillment", {"orderId": "o", "items": [UNITS], "colour": 1}),
+    ("Notification", {**TOLD, "type": "refund.maybe"}),
+    ("Notification", {**TOLD, "data": {}}),
+    ("Notification", {**TOLD, "colour": 1}),
+]
+
+
+def _is_read(name: str, body: dict[str, Any]) -> bool:
+    try:
+        READERS[name](Fields(read_object(json.dumps(body).encode()), []))
+    except BadFields:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("name", "body"), TAKEN)
+def test_schema_allows_what_the_reader_takes(name: str, body: dict[str, Any]) -> None:
+    assert _is_read(name, body)
+    assert problems_of(body, SCHEMAS[name]) == []
+
+
+@pytest.mark.parametrize(("name", "body"), REFUSED)
+def test_schema_forbids_what_the_reader_refuses(name: str, body: dict[str, Any]) -> None:
+    assert not _is_read(name, body)
+    assert problems_of(body, SCHEMAS[name]) != []
+
+
+ORDER_FILTERS = next(each.filters for each in OPERATIONS if each.path == "/orders")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"),
+    [
+        ("limit", 1, True),
+        ("limit", 100, True),
+        ("limit", 0, False),
+        ("limit", 101, False),
+        ("createdTime[gte]", "2024-02-29", True),
+        ("createdTime[gte]", "2024-05-01T09:58:12Z", True),
+        ("createdTime", "2024-05-01T24:00:00Z", False),
+        ("createdTime", "0000-01-01", False),
+        ("createdTime", "1900-02-29", False),
+        ("totalAmount[lt]", -20.99, True),
+        ("totalAmount", 10**18, False),
+        ("state", "complete", True),
+        ("state", "lost", False),
+        ("email", "ana@example.com", True),
+        ("email", "\x00", False),
+    ],
+)
+def test_query_schema_is_what_queries_are_read_by(name: str, value: Any, good: bool) -> None:
+    parameters = DOCUMENT["paths"]["/orders"]["get"]["parameters"]
+    schema = next(each["schema"] for each in parameters if each["name"] == name)
+    text = str(value).replace("\x00", "%00")
+    query = Query(f"{name}={text}".encode())
+    try:
+        read_page(query)
+        read_filters(query, ORDER_FILTERS)
+        is_read = True
+    except BadFields:
+        is_read = False
+    assert is_read is good
+    assert (problems_of(value, schema) == []) is good
