@@ -26,6 +26,7 @@ from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
+from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
@@ -84,7 +85,13 @@ class Service:
                 await drain(worker, account_id)
 
             services = Services(
-                database, settings, Clock(), open_vault(settings), waker.wake, drain_account
+                database,
+                settings,
+                Clock(),
+                open_vault(settings),
+                waker.wake,
+                drain_account,
+                {RefundLanes: RefundLanes(database)},
             )
             self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from refundry.clock import Clock
 from refundry.db.database import Database
@@ -18,6 +18,7 @@ from refundry.sealing import Vault
 from refundry.settings import Settings
 from refundry.tenant import ApiKey, Tenant
 
+T = TypeVar("T")
 Drain = Callable[[str], Awaitable[None]]
 
 
@@ -34,6 +35,13 @@ class Services:
     vault: Vault
     wake: Callable[[], None]
     drain: Drain
+    parts: Mapping[type, object] = field(default_factory=dict[type, object])
+
+    def part(self, kind: type[T]) -> T:
+        """The part of a feature that lives as long as the process, by its class."""
+        found = self.parts[kind]
+        assert isinstance(found, kind)
+        return found
 
 
 @dataclass(slots=True)

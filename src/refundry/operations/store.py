@@ -13,9 +13,13 @@ from refundry.tenant import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An operation that this worker asks the processor for. waited: since it was due."""
+    """An operation that this worker asks the processor for. waited: since it was due.
+
+    seq: its place among all operations.
+    """
 
     order_id: str
+    seq: int
     submission: Submission
     waited: timedelta
 
@@ -56,8 +60,8 @@ async def claim_operations(
            AND c.account_id = o.account_id AND c.live = o.live AND c.order_id = o.order_id
            AND c.id = o.charge_id
            AND r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
-        RETURNING o.account_id, o.live, o.order_id, o.id, o.kind, o.charge_id, o.amount_minor,
-                  o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
+        RETURNING o.account_id, o.live, o.order_id, o.id, o.seq, o.kind, o.charge_id,
+                  o.amount_minor, o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
                   c.processor_reference, c.source_type, c.trigger
         """,
         now, now + lease, account_id, limit,
@@ -80,7 +84,7 @@ def _claimed(row: Record) -> Claimed:
         now=row["now"],
         attempt=row["attempts"],
     )
-    return Claimed(row["order_id"], submission, row["now"] - row["due_at"])
+    return Claimed(row["order_id"], row["seq"], submission, row["now"] - row["due_at"])
 
 
 async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:

@@ -94,21 +94,35 @@ async def operate_due(worker: Worker, account_id: str | None) -> int:
         worker.database, now=worker.clock.now(), lease=lease, account_id=account_id, limit=_BATCH
     )
 
-    async def operate_one(each: Claimed) -> int:
-        await operate(worker, each)
-        return 1
+    by_order: dict[tuple[Tenant, str], list[Claimed]] = {}
+    for each in sorted(claimed, key=lambda each: each.seq):
+        by_order.setdefault((each.submission.tenant, each.order_id), []).append(each)
+    counts = await _all([lambda group=group: operate(worker, group) for group in by_order.values()])
+    return sum(counts)
 
-    return sum(await _all([lambda each=each: operate_one(each) for each in claimed]))
+
+async def operate(worker: Worker, group: list[Claimed]) -> int:
+    """Ask the processor for operations of one order whose attempts are committed; gives how many.
+
+    They are asked for at the same time and booked in the order in which they were made.
+    """
+    calls = [asyncio.create_task(_ask(worker, claimed)) for claimed in group]
+    try:
+        for claimed, call in zip(group, calls, strict=True):
+            await _note(worker, claimed, await call)
+    finally:
+        for call in calls:
+            call.cancel()
+    return len(group)
 
 
-async def operate(worker: Worker, claimed: Claimed) -> None:
-    """Ask a processor for one operation whose attempt is committed, and book the answer."""
+async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
     submission = claimed.submission
     WORKER_LAG.observe(max(0.0, claimed.waited.total_seconds()))
     connector = worker.registry.connector(live=submission.tenant.live)
     outcome = await connector.submit(submission)
     ATTEMPTS.labels(connector.name, submission.kind.value, type(outcome).__name__).inc()
-    await _note(worker, claimed, outcome)
+    return outcome
 
 
 async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:

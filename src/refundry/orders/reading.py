@@ -139,9 +139,15 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
     )
     body.finish()
     return ReadOrder(
-        ask, texts, _details(body, choice), line_details, _subscription_ids(body), metadata_text(metadata) or "{}",
-        forgotten, kept,
-    )  # fmt: skip
+        ask=ask,
+        texts=texts,
+        details=_details(body, choice),
+        line_details=line_details,
+        subscription_ids=_subscription_ids(body),
+        metadata=metadata_text(metadata) or "{}",
+        request_to_be_forgotten=forgotten,
+        sources=kept,
+    )
 
 
 class CustomerType(StrEnum):

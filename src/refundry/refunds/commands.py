@@ -4,22 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from refundry.db.database import Database, Session, Tx
+from refundry.db.database import Database, Tx
 from refundry.domain.event import Change, Draft, EventType
 from refundry.domain.order import Order
 from refundry.domain.refund import Refund, RefundAsk, plan_refund
 from refundry.domain.refusal import InvalidField, InvoiceUnknown, OrderUnknown
 from refundry.errors import NotFound, Refused
-from refundry.http.document import JsonValue, to_json
+from refundry.http.document import JsonValue, to_json, to_json_text
 from refundry.idempotency import Receipt
-from refundry.ids import new_refund_id, new_uuid
+from refundry.ids import new_refund_id
 from refundry.metrics import observe_refund
 from refundry.orders.commands import lock_or_refuse, merged_metadata
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import order_by_invoice
-from refundry.outbox.store import NewEvent
 from refundry.refunds import store
-from refundry.refunds.store import StoredRefund
+from refundry.refunds.store import NewRefund, StoredRefund
 from refundry.refunds.wire import refund_view, render_draft
 from refundry.sealing import Vault
 from refundry.tenant import Tenant
@@ -48,31 +47,34 @@ async def create_refund(database: Database, tenant: Tenant, request: RefundReque
     No money moves yet. Read, decide, write if nobody wrote in between; else again, in the end
     under the order's lock. Raises Refused.
     """
-    order_id = await _find_order_id(database, tenant, request.ask)
+    order_id = await find_order_id(database, tenant, request.ask)
     for _ in range(_OPTIMISTIC_TRIES):
         order = await store.find_refundable(database, tenant, order_id)
-        refund = _planned(order, request)
-        body = to_json(refund_view(refund, (), live=tenant.live))
-        if await _write(database, tenant, order, refund, body, request):
-            observe_refund(refund, live=tenant.live)
-            return body
+        new = planned(tenant, order, request)
+        if await _write(database, new, request.receipt):
+            return accepted(new)
 
-    async def work(tx: Tx) -> bytes:
+    async def work(tx: Tx) -> NewRefund:
         await lock_or_refuse(tx, tenant, order_id)
         order = await store.find_refundable(tx, tenant, order_id)
-        refund = _planned(order, request)
-        body = to_json(refund_view(refund, (), live=tenant.live))
+        new = planned(tenant, order, request)
         if request.receipt:
-            await request.receipt.store(tx, 201, body)
-        written = await _insert(tx, tenant, order, refund, body, request)
+            await request.receipt.store(tx, 201, new.text.encode())
+        written = await store.insert_refunds(tx, [new])
         assert written
-        observe_refund(refund, live=tenant.live)
-        return body
+        return new
 
-    return await database.run(work)
+    return accepted(await database.run(work))
 
 
-async def _find_order_id(database: Database, tenant: Tenant, ask: RefundAsk) -> str:
+def accepted(new: NewRefund) -> bytes:
+    """Count a refund that is written; gives the Refund resource."""
+    observe_refund(new.refund, live=new.tenant.live)
+    return new.text.encode()
+
+
+async def find_order_id(database: Database, tenant: Tenant, ask: RefundAsk) -> str:
+    """The order that a request names, by its id or by its invoice. Raises Refused."""
     if ask.invoice_id is None:
         assert ask.order_id is not None
         return ask.order_id
@@ -87,53 +89,30 @@ async def _find_order_id(database: Database, tenant: Tenant, ask: RefundAsk) -> 
     return order_id
 
 
-def _planned(order: Order | None, request: RefundRequest) -> Refund:
+def planned(tenant: Tenant, order: Order | None, request: RefundRequest) -> NewRefund:
+    """What is to be written for a request on `order`. Raises Refused."""
     if order is None:
         raise Refused(OrderUnknown(request.ask.order_id or ""))
     refund = plan_refund(order, request.ask, refund_id=new_refund_id(), now=request.now)
     if not isinstance(refund, Refund):
         raise Refused(refund)
-    return refund
+    text = to_json_text(refund_view(refund, (), live=tenant.live))
+    due_at = request.now + request.batch_window
+    return NewRefund(tenant, order, refund, text, request.now, due_at)
 
 
-async def _write(
-    database: Database,
-    tenant: Tenant,
-    order: Order | None,
-    refund: Refund,
-    body: bytes,
-    request: RefundRequest,
-) -> bool:
-    receipt = request.receipt
+async def _write(database: Database, new: NewRefund, receipt: Receipt | None) -> bool:
     if receipt is None:
-        return await _insert(database, tenant, order, refund, body, request)
+        return bool(await store.insert_refunds(database, [new]))
     try:
         async with database.transaction() as tx:
-            await receipt.store(tx, 201, body)
-            if not await _insert(tx, tenant, order, refund, body, request):
+            await receipt.store(tx, 201, new.text.encode())
+            if not await store.insert_refunds(tx, [new]):
                 raise _Changed
     except _Changed:
         receipt.stored = False
         return False
     return True
-
-
-async def _insert(
-    session: Session,
-    tenant: Tenant,
-    order: Order | None,
-    refund: Refund,
-    body: bytes,
-    request: RefundRequest,
-) -> bool:
-    assert order is not None
-    text = body.decode()
-    events = [
-        NewEvent(new_uuid(), EventType.REFUND_CREATED.value, text),
-        NewEvent(new_uuid(), EventType.REFUND_PENDING.value, text),
-    ]
-    due_at = request.now + request.batch_window
-    return await store.insert_refund(session, tenant, order, refund, events, request.now, due_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.refunds import commands, schemas
+from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.reading import read_refund
 from refundry.refunds.store import find_refund, find_refunds
 
@@ -36,7 +37,7 @@ async def post_refund(call: Call) -> Answer:
         batch_window=timedelta(seconds=call.services.settings.refund_batch_window),
         receipt=call.receipt,
     )
-    body = await commands.create_refund(call.database, call.tenant, request)
+    body = await call.services.part(RefundLanes).create(call.tenant, request)
     call.services.wake()
     return Answer(201, body)
 

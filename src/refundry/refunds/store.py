@@ -1,22 +1,24 @@
 """Refunds and their parts in the database, and the write of a new refund in one statement."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from refundry.db.database import Record, Session, Tx
-from refundry.domain.cells import EMPTY, Cells, add
+from refundry.domain.cells import EMPTY, Cells
 from refundry.domain.charge import OPEN_STATES, OperationState
+from refundry.domain.event import EventType
 from refundry.domain.money import find_currency
-from refundry.domain.order import Line, Order, OrderState
+from refundry.domain.order import Line, Order, OrderState, hold
 from refundry.domain.refund import Element, Part, Refund, RefundState, RefundType, Token
 from refundry.errors import required
+from refundry.ids import new_uuid
 from refundry.orders.store import cells_text, flatten, read_array, unflatten
-from refundry.outbox.store import NewEvent, event_times
+from refundry.outbox.store import event_times
 from refundry.sealing import Vault
 from refundry.tenant import Tenant
 
@@ -54,27 +56,46 @@ class _StoredElement(msgspec.Struct, array_like=True):
 _elements = msgspec.json.Decoder(list[_StoredElement])
 
 
+OrderKey = tuple[str, bool, str]
+"""Account, mode and id of an order."""
+
+
+def order_key(tenant: Tenant, order_id: str) -> OrderKey:
+    """The key of an order."""
+    return tenant.account_id, tenant.live, order_id
+
+
 async def find_refundable(session: Session, tenant: Tenant, order_id: str) -> Order | None:
     """As much of an order as planning a refund looks at, read without a lock."""
-    row = await session.fetchrow(
+    key = order_key(tenant, order_id)
+    return (await find_refundables(session, [key])).get(key)
+
+
+async def find_refundables(session: Session, keys: Sequence[OrderKey]) -> dict[OrderKey, Order]:
+    """As much of several orders as planning refunds looks at, in one statement."""
+    rows = await session.fetch(
         """
-        SELECT o.currency, o.state, o.created_at, o.updated_at, o.version, o.event_sequence,
-               o.last_event_at, o.invoice_id,
+        SELECT o.account_id, o.live, o.id, o.currency, o.state, o.created_at, o.updated_at,
+               o.version, o.event_sequence, o.last_event_at, o.invoice_id,
                ARRAY(SELECT (l.position, l.id, l.sku_id, l.quantity, l.captured::text,
                              l.held::text, l.refunded::text, l.captured_units)
                        FROM order_lines l
                       WHERE l.account_id = o.account_id AND l.live = o.live AND l.order_id = o.id
                       ORDER BY l.position) AS lines
-          FROM orders o
-         WHERE o.account_id = $1 AND o.live = $2 AND o.id = $3
+          FROM unnest($1::text[], $2::boolean[], $3::text[]) AS k (account_id, live, id)
+          JOIN orders o ON o.account_id = k.account_id AND o.live = k.live AND o.id = k.id
         """,
-        tenant.account_id, tenant.live, order_id,
-    )  # fmt: skip
-    if row is None:
-        return None
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+    )
+    return {(row["account_id"], row["live"], row["id"]): _refundable(row) for row in rows}
+
+
+def _refundable(row: Record) -> Order:
     lines: list[Any] = row["lines"]
     return Order(
-        id=order_id,
+        id=row["id"],
         currency=required(find_currency(row["currency"])),
         state=OrderState(row["state"]),
         lines=tuple([_line(fields) for fields in lines]),
@@ -103,62 +124,190 @@ def _line(fields: Any) -> Line:
     )
 
 
-async def insert_refund(
-    session: Session,
-    tenant: Tenant,
-    order: Order,
-    refund: Refund,
-    events: Sequence[NewEvent],
-    now: datetime,
-    submit_due_at: datetime,
-) -> bool:
-    """Write a new refund, its events and the held cells, if `order` is still what was read.
+@dataclass(frozen=True, slots=True)
+class NewRefund:
+    """A refund to be written. order: as it was when the refund was planned, earlier refunds of
+    the same group held; text: its JSON, the payload of both its events."""
 
-    One statement and so one transaction: False, and nothing written, if another command has
-    changed the order since (its version went on).
+    tenant: Tenant
+    order: Order
+    refund: Refund
+    text: str
+    now: datetime
+    submit_due_at: datetime
+
+    @property
+    def key(self) -> OrderKey:
+        """The key of its order."""
+        return order_key(self.tenant, self.order.id)
+
+
+_EVENT_TYPES = (EventType.REFUND_CREATED.value, EventType.REFUND_PENDING.value)
+
+
+def with_refund(new: NewRefund) -> Order:
+    """The order after `new`, for planning the next refund of the same group."""
+    times = event_times(new.now, new.order.last_event_at, len(_EVENT_TYPES))
+    return replace(
+        hold(new.order, new.refund.shares),
+        version=new.order.version + 1,
+        event_sequence=new.order.event_sequence + len(_EVENT_TYPES),
+        last_event_at=times[-1],
+        updated_at=new.refund.created_at,
+    )
+
+
+async def insert_refunds(session: Session, news: Sequence[NewRefund]) -> set[OrderKey]:
+    """Write new refunds, their events and the held cells, where nobody wrote in between.
+
+    One statement and so one transaction. Several refunds of one order come one behind the other,
+    each planned on the order that the one before leaves. Gives the orders that still were what
+    was read; of every other order nothing is written.
     """
-    positions, shares = flatten(refund.shares)
-    held = [cells_text(add(order.lines[p].held, refund.shares[p])) for p in positions]
-    times = event_times(now, order.last_event_at, len(events))
-    written = await session.fetchval(
-        """
-        WITH bumped AS (
-            UPDATE orders
-               SET version = version + 1, event_sequence = event_sequence + $5,
-                   last_event_at = $6, updated_at = $7
-             WHERE account_id = $1 AND live = $2 AND id = $3 AND version = $4
-            RETURNING 1
-        ), lines AS (
-            UPDATE order_lines l SET held = n.held::bigint[]
-              FROM unnest($8::smallint[], $9::text[]) AS n (position, held), bumped
-             WHERE l.account_id = $1 AND l.live = $2 AND l.order_id = $3
-               AND l.position = n.position
-        ), refund AS (
-            INSERT INTO refunds (account_id, live, order_id, id, created_at, currency, exponent,
-                type, amount_minor, elements, sku_ids, reason, metadata, invoice_id, share_lines,
-                shares, submit_due_at)
-            SELECT $1, $2, $3, $10, $7, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                   $8::smallint[], $20, $21
-              FROM bumped
-        ), written AS (
-            INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object,
-                                created_at)
-            SELECT $1, $2, $3, $22 + e.place, e.id, e.type, $25, e.created_at
-              FROM bumped, unnest($23::text[], $24::text[], $26::timestamptz[])
-                           WITH ORDINALITY AS e (id, type, created_at, place)
-             ORDER BY e.place
-        )
-        SELECT count(*) FROM bumped
-        """,
-        tenant.account_id, tenant.live, order.id, order.version, len(events), times[-1],
-        refund.created_at, positions, held, refund.id, order.currency.code,
-        order.currency.exponent, refund.type.value if refund.type else None, refund.amount,
-        _elements_text(refund), [e.sku_id for e in refund.elements if e.sku_id], refund.reason,
-        refund.metadata, refund.invoice_id, shares, submit_due_at, order.event_sequence,
-        [event.id for event in events], [event.type for event in events], events[0].object,
-        times,
+    first: dict[OrderKey, Order] = {}
+    last: dict[OrderKey, Order] = {}
+    for new in news:
+        first.setdefault(new.key, new.order)
+        last[new.key] = with_refund(new)
+    rows = await session.fetch(
+        _INSERT_REFUNDS,
+        *_order_columns(first, last), *_held_columns(first, last), *_refund_columns(news),
+        *_event_columns(news),
     )  # fmt: skip
-    return written == 1
+    return {(row["account_id"], row["live"], row["id"]) for row in rows}
+
+
+_INSERT_REFUNDS = """
+WITH bumped AS (
+    UPDATE orders o
+       SET version = a.version, event_sequence = a.event_sequence,
+           last_event_at = a.last_event_at, updated_at = a.updated_at
+      FROM unnest($1::text[], $2::boolean[], $3::text[], $4::integer[], $5::integer[],
+                  $6::bigint[], $7::timestamptz[], $8::timestamptz[])
+           AS a (account_id, live, id, read_version, version, event_sequence, last_event_at,
+                 updated_at)
+     WHERE o.account_id = a.account_id AND o.live = a.live AND o.id = a.id
+       AND o.version = a.read_version
+    RETURNING o.account_id, o.live, o.id, o.currency, o.exponent, o.invoice_id
+), lines AS (
+    UPDATE order_lines l SET held = n.held::bigint[]
+      FROM unnest($9::text[], $10::boolean[], $11::text[], $12::smallint[], $13::text[])
+           AS n (account_id, live, order_id, position, held)
+      JOIN bumped b ON b.account_id = n.account_id AND b.live = n.live AND b.id = n.order_id
+     WHERE l.account_id = n.account_id AND l.live = n.live AND l.order_id = n.order_id
+       AND l.position = n.position
+), refund AS (
+    INSERT INTO refunds (account_id, live, order_id, id, created_at, currency, exponent, type,
+        amount_minor, elements, sku_ids, reason, metadata, invoice_id, share_lines, shares,
+        submit_due_at)
+    SELECT b.account_id, b.live, b.id, r.id, r.created_at, b.currency, b.exponent, r.type,
+           r.amount_minor, r.elements, r.sku_ids::text[], r.reason, r.metadata, b.invoice_id,
+           r.share_lines::smallint[], r.shares::bigint[], r.submit_due_at
+      FROM unnest($14::text[], $15::boolean[], $16::text[], $17::text[], $18::timestamptz[],
+                  $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[],
+                  $25::text[], $26::text[], $27::timestamptz[])
+           WITH ORDINALITY
+           AS r (account_id, live, order_id, id, created_at, type, amount_minor, elements,
+                 sku_ids, reason, metadata, share_lines, shares, submit_due_at, place)
+      JOIN bumped b ON b.account_id = r.account_id AND b.live = r.live AND b.id = r.order_id
+     ORDER BY r.place
+), written AS (
+    INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object, created_at)
+    SELECT b.account_id, b.live, b.id, e.sequence, e.id, e.type, e.object, e.created_at
+      FROM unnest($28::text[], $29::boolean[], $30::text[], $31::bigint[], $32::text[],
+                  $33::text[], $34::text[], $35::timestamptz[])
+           WITH ORDINALITY
+           AS e (account_id, live, order_id, sequence, id, type, object, created_at, place)
+      JOIN bumped b ON b.account_id = e.account_id AND b.live = e.live AND b.id = e.order_id
+     ORDER BY e.place
+)
+SELECT account_id, live, id FROM bumped
+"""
+
+
+def _order_columns(
+    first: Mapping[OrderKey, Order], last: Mapping[OrderKey, Order]
+) -> list[list[Any]]:
+    # In one order in every group, so that two groups rarely lock rows crosswise.
+    keys = sorted(first)
+    return [
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+        [first[key].version for key in keys],
+        [last[key].version for key in keys],
+        [last[key].event_sequence for key in keys],
+        [last[key].last_event_at for key in keys],
+        [last[key].updated_at for key in keys],
+    ]
+
+
+def _held_columns(
+    first: Mapping[OrderKey, Order], last: Mapping[OrderKey, Order]
+) -> list[list[Any]]:
+    changed = [
+        (key, after)
+        for key in sorted(first)
+        for before, after in zip(first[key].lines, last[key].lines, strict=True)
+        if before.held != after.held
+    ]
+    return [
+        [key[0] for key, _ in changed],
+        [key[1] for key, _ in changed],
+        [key[2] for key, _ in changed],
+        [line.position for _, line in changed],
+        [cells_text(line.held) for _, line in changed],
+    ]
+
+
+def _refund_columns(news: Sequence[NewRefund]) -> list[list[Any]]:
+    shares = [flatten(new.refund.shares) for new in news]
+    return [
+        [new.tenant.account_id for new in news],
+        [new.tenant.live for new in news],
+        [new.order.id for new in news],
+        [new.refund.id for new in news],
+        [new.refund.created_at for new in news],
+        [new.refund.type.value if new.refund.type else None for new in news],
+        [new.refund.amount for new in news],
+        [_elements_text(new.refund) for new in news],
+        [_texts_text([e.sku_id for e in new.refund.elements if e.sku_id]) for new in news],
+        [new.refund.reason for new in news],
+        [new.refund.metadata for new in news],
+        [cells_text(tuple(positions)) for positions, _ in shares],
+        [cells_text(tuple(cells)) for _, cells in shares],
+        [new.submit_due_at for new in news],
+    ]
+
+
+def _event_columns(news: Sequence[NewRefund]) -> list[list[Any]]:
+    rows = [
+        (new, new.order.event_sequence + 1 + index, kind, time)
+        for new in news
+        for index, (kind, time) in enumerate(
+            zip(
+                _EVENT_TYPES,
+                event_times(new.now, new.order.last_event_at, len(_EVENT_TYPES)),
+                strict=True,
+            )
+        )
+    ]
+    return [
+        [new.tenant.account_id for new, *_ in rows],
+        [new.tenant.live for new, *_ in rows],
+        [new.order.id for new, *_ in rows],
+        [sequence for _, sequence, _, _ in rows],
+        [new_uuid() for _ in rows],
+        [kind for _, _, kind, _ in rows],
+        [new.text for new, *_ in rows],
+        [time for *_, time in rows],
+    ]
+
+
+def _texts_text(texts: Sequence[str]) -> str:
+    """Texts as PostgreSQL writes an array, for a list of arrays in one parameter."""
+    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in escaped) + "}"
 
 
 _SELECT = """

@@ -1,0 +1,140 @@
+"""Grouped writes: requests that arrive while a statement is in flight share the next ones.
+
+A lone request goes at once. Under load one read and one commit serve many requests, each of which
+gets the answer that it would have had alone.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from refundry.db.database import Database, Unreachable
+from refundry.domain.order import Order
+from refundry.errors import Refused
+from refundry.refunds import store
+from refundry.refunds.commands import (
+    RefundRequest,
+    accepted,
+    create_refund,
+    find_order_id,
+    planned,
+)
+from refundry.refunds.store import NewRefund, OrderKey, order_key, with_refund
+from refundry.tenant import Tenant
+
+# How many groups are in flight at once: while one commits, the next is being planned.
+_GROUPS = 2
+# A group's statement should not keep its first member waiting for long.
+_MOST = 64
+log = structlog.get_logger("refundry.refunds")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request in the queue, and where its answer goes."""
+
+    tenant: Tenant
+    order_id: str
+    request: RefundRequest
+    answer: "asyncio.Future[bytes]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def key(self) -> OrderKey:
+        return order_key(self.tenant, self.order_id)
+
+    def succeed(self, body: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result(body)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class RefundLanes:
+    """The queue of one process and the groups that empty it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: deque[_Waiting] = deque()
+        self._groups: set[asyncio.Task[None]] = set()
+
+    async def create(self, tenant: Tenant, request: RefundRequest) -> bytes:
+        """As `create_refund`, in a group. A request with an idempotency key goes by itself, as
+        its answer is stored in its own transaction."""
+        if request.receipt is not None:
+            return await create_refund(self._database, tenant, request)
+        order_id = await find_order_id(self._database, tenant, request.ask)
+        waiting = _Waiting(tenant, order_id, request)
+        self._queue.append(waiting)
+        if len(self._groups) < _GROUPS:
+            group = asyncio.create_task(self._empty_queue())
+            self._groups.add(group)
+        return await waiting.answer
+
+    async def _empty_queue(self) -> None:
+        """Serve groups until none waits; there is no await between the last look and the end."""
+        try:
+            while self._queue:
+                count = min(_MOST, len(self._queue))
+                await self._serve([self._queue.popleft() for _ in range(count)])
+        finally:
+            self._groups.discard(asyncio.current_task())  # type: ignore[arg-type]
+
+    async def _serve(self, group: list[_Waiting]) -> None:
+        """Answer every member of a group; never raises."""
+        try:
+            rest = await self._write(group)
+        except (*Unreachable, TimeoutError) as error:
+            # Whether the group was written is not known, so nothing of it may be tried again.
+            for waiting in group:
+                waiting.fail(error)
+            return
+        except (asyncpg.PostgresError, AssertionError) as error:
+            # The database has undone the statement: one bad member must not fail the others.
+            log.warning("group_split", members=len(group), error=type(error).__name__)
+            rest = [waiting for waiting in group if not waiting.answer.done()]
+        except Exception as error:  # a fault of ours: each member hears of it, none is lost
+            for waiting in group:
+                waiting.fail(error)
+            return
+        await asyncio.gather(*(self._serve_alone(waiting) for waiting in rest))
+
+    async def _write(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Read, decide and write for a group; gives the members who lost a race."""
+        orders = await store.find_refundables(
+            self._database, list({waiting.key for waiting in group})
+        )
+        plans = _plan(group, orders)
+        if not plans:
+            return []
+        written = await store.insert_refunds(self._database, [new for _, new in plans])
+        for waiting, new in plans:
+            if new.key in written:
+                waiting.succeed(accepted(new))
+        return [waiting for waiting, new in plans if new.key not in written]
+
+    async def _serve_alone(self, waiting: _Waiting) -> None:
+        try:
+            waiting.succeed(await create_refund(self._database, waiting.tenant, waiting.request))
+        except Exception as error:  # it is the request's own answer
+            waiting.fail(error)
+
+
+def _plan(group: list[_Waiting], orders: dict[OrderKey, Order]) -> list[tuple[_Waiting, NewRefund]]:
+    """Plan the members one behind the other; those that are refused have their answer at once."""
+    plans: list[tuple[_Waiting, NewRefund]] = []
+    for waiting in group:
+        try:
+            new = planned(waiting.tenant, orders.get(waiting.key), waiting.request)
+        except Refused as refused:
+            waiting.fail(refused)
+            continue
+        orders[waiting.key] = with_refund(new)
+        plans.append((waiting, new))
+    return plans
