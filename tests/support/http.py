@@ -55,7 +55,7 @@ def money(text: str) -> Decimal:
     return Decimal(text)
 
 
-def read(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON is of any type
+def read(response: httpx.Response) -> Any:
     """The body, its numbers exact: a fraction as Decimal, a whole number as int."""
     return json.loads(response.text, parse_float=Decimal, parse_int=int)
 

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import httpx
 
 from tests.support.http import Api, Doc, expect
+from tests.support.processes import children
 
 if TYPE_CHECKING:
     from refundry.db.database import Database
@@ -149,15 +150,27 @@ class Service:
     """The service on a port and data directory of its own; `with` starts it and clears it away.
 
     kind: "api" (no background work but what POST /refundry/v1/test/advance does) or "serve" (the
-    whole of it). env: variables beyond the defaults; None takes a default away. After `stop` or
+    whole of it). env: variables beyond the defaults; None takes a default away. begin_with: a data
+    directory to begin with a copy of. options: further ones of the command. After `stop` or
     `kill`, `start` runs it again on the same data.
     """
 
-    def __init__(self, kind: str = "api", env: Mapping[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str = "api",
+        env: Mapping[str, str | None] | None = None,
+        *,
+        begin_with: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self._kind = kind
+        self._options = options
         self._folder = Path(tempfile.mkdtemp(prefix="refundry-test-"))
         self._data_dir = self._folder / "data"
-        self._data_dir.mkdir()
+        if begin_with is None:
+            self._data_dir.mkdir()
+        else:
+            copy_data(begin_with, self._data_dir)
         self._log = self._folder / "service.log"
         self._desk: Desk | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -188,13 +201,42 @@ class Service:
 
     def start(self) -> None:
         command = ["refundry", self._kind, "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--data-dir", str(self._data_dir)]
+        command += ["--data-dir", str(self._data_dir), *self._options]
         self._process = start_process(command, self.environment, self._log, self._folder)
         wait_until_up(self._process, f"{self.client.base_url}/healthz", self._log)
+
+    @property
+    def pid(self) -> int:
+        """The command's own process; what it starts are its children."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def data_dir(self) -> Path:
+        return self._data_dir
+
+    def children(self, role: str) -> list[int]:
+        """Its running processes in a role: api, worker or postgres."""
+        return children(self.pid, role)
+
+    def healthy(self) -> bool:
+        """Whether it answers, right now, that it is well."""
+        try:
+            return self.client.get("/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def stop(self) -> None:
         """SIGTERM, and wait."""
         self._end(signal.SIGTERM)
+
+    def interrupt(self) -> None:
+        """SIGINT, as Ctrl-C sends it, and wait."""
+        self._end(signal.SIGINT)
 
     def kill(self) -> None:
         """SIGKILL: nothing gets to finish."""
@@ -276,8 +318,11 @@ class Processor:
 
     def paid(self, kind: str) -> list[Doc]:
         """What it paid of one kind, one entry per operation id."""
-        paid = expect(self._client.get("/ledger"))["paid"].values()
-        return [entry for entry in paid if entry["kind"] == kind]
+        return [entry for entry in self.ledger().values() if entry["kind"] == kind]
+
+    def ledger(self) -> dict[str, Doc]:
+        """What it paid, by operation id: kind, amount, currency, and how many times (once)."""
+        return expect(self._client.get("/ledger"))["paid"]
 
     def calls(self) -> int:
         return int(expect(self._client.get("/ledger"))["calls"])
@@ -302,6 +347,11 @@ def environment(own: Mapping[str, str | None]) -> dict[str, str]:
     """This process's environment without any setting of the service, and `own`."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("REFUNDRY_")}
     return inherited | {k: v for k, v in own.items() if v is not None}
+
+
+def copy_data(source: Path, target: Path) -> None:
+    """Copy a data directory that nobody serves, with the owners of its files."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
 
 
 def free_port() -> int:

@@ -57,10 +57,11 @@ class _Waiting:
 
 
 class RefundLanes:
-    """The queue of one process and the groups that empty it."""
+    """The queue of one process and the groups that empty it; most_groups: at the same time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, most_groups: int = _GROUPS) -> None:
         self._database = database
+        self._most_groups = most_groups
         self._queue: deque[_Waiting] = deque()
         self._groups: set[asyncio.Task[None]] = set()
 
@@ -72,7 +73,7 @@ class RefundLanes:
         order_id = await find_order_id(self._database, tenant, request.ask)
         waiting = _Waiting(tenant, order_id, request)
         self._queue.append(waiting)
-        if len(self._groups) < _GROUPS:
+        if len(self._groups) < self._most_groups:
             group = asyncio.create_task(self._empty_queue())
             self._groups.add(group)
         return await waiting.answer

@@ -1,0 +1,37 @@
+"""One real database for the session, with its schema, and a shop in it for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from refundry.db.database import Database, open_database
+from refundry.hosting import database_ready
+from refundry.operations.work import Worker
+from refundry.settings import Settings
+from refundry.worker import open_worker
+from tests.support.books import Shop, open_shop
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of an embedded server that this process runs."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("database"), pool_size=20)
+    with database_ready(settings, "the tests", lambda _text: None, exclusive=True):
+        yield settings
+
+
+@pytest.fixture(scope="session")
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(settings) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def worker(settings: Settings, database: Database) -> AsyncIterator[Worker]:
+    async with open_worker(settings, database) as worker:
+        yield worker
+
+
+@pytest.fixture
+async def shop(worker: Worker) -> Shop:
+    return await open_shop(worker)

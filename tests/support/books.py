@@ -1,0 +1,113 @@
+"""Orders and refunds made by the product's own commands, on a real database and without HTTP."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from refundry.access.commands import open_account
+from refundry.access.store import shift_test_clock
+from refundry.auditing import Finding, audit
+from refundry.db.database import Database
+from refundry.domain.fulfillment import FulfillmentAsk
+from refundry.domain.refund import RefundAsk
+from refundry.http.document import read_object
+from refundry.http.fields import Fields
+from refundry.operations.notifications import Data, Notification, Received, receive
+from refundry.operations.work import Worker, drain
+from refundry.orders.commands import FulfillmentRequest, create_fulfillment, ingest_order
+from refundry.orders.reading import read_order
+from refundry.refunds.commands import RefundRequest, create_refund
+from refundry.refunds.store import StoredRefund, find_refund
+from refundry.tenant import Tenant
+from tests.support.http import Doc
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """An account of its own in test mode, and the worker's services."""
+
+    worker: Worker
+    tenant: Tenant
+
+    @property
+    def database(self) -> Database:
+        return self.worker.database
+
+    async def now(self) -> datetime:
+        """The time on the account's test clock."""
+        shift = await shift_test_clock(self.database, self.tenant.account_id, timedelta())
+        return datetime.now(UTC) + shift
+
+    async def advance(self, by: timedelta) -> None:
+        """Move the test clock; nothing is run."""
+        await shift_test_clock(self.database, self.tenant.account_id, by)
+
+    async def settle(self) -> None:
+        """Run all work that is due."""
+        await drain(self.worker, self.tenant.account_id)
+
+    async def take_in(self, body: Mapping[str, object]) -> Doc:
+        """POST /orders."""
+        now = await self.now()
+        fields = Fields(read_object(json.dumps(body).encode()), [])
+        read = read_order(fields, live=False, now=now)
+        return json.loads(await ingest_order(self.database, self.tenant, read, now, None))
+
+    async def fulfil(self, order: Doc, *units: int) -> Doc:
+        """POST /fulfillments; units: one figure per line. Raises Refused."""
+        asks = [
+            FulfillmentAsk(item["id"], None, count, 0)
+            for item, count in zip(order["items"], units, strict=True)
+            if count
+        ]
+        request = FulfillmentRequest(order["id"], asks, [{} for _ in asks], {}, "{}")
+        now = await self.now()
+        return json.loads(await create_fulfillment(self.database, self.tenant, request, now, None))
+
+    async def captured(self, body: Mapping[str, object]) -> Doc:
+        """An order, fulfilled and captured as a whole."""
+        order = await self.take_in(body)
+        await self.fulfil(order, *(item["quantity"] for item in order["items"]))
+        await self.settle()
+        return order
+
+    async def ask(self, order: Doc, amount: str) -> str:
+        """POST /refunds; gives the refund's id. Raises Refused."""
+        ask = RefundAsk(order["id"], None, order["currency"], amount=Decimal(amount))
+        request = RefundRequest(ask, await self.now(), timedelta(), None)
+        made = json.loads(await create_refund(self.database, self.tenant, request))
+        return made["id"]
+
+    async def find(self, refund_id: str) -> StoredRefund:
+        """The refund as it is stored."""
+        found = await find_refund(self.database, self.tenant, refund_id)
+        assert found is not None
+        return found
+
+    async def notify(self, type: str, operation_id: str) -> None:
+        """A new notification of the sandbox's processor."""
+        notification = Notification(str(uuid.uuid4()), type, Data(operation_id=operation_id))
+        received = Received("sandbox", False, notification, "{}")
+        await receive(self.worker.books, received, await self.now())
+
+
+async def open_shop(worker: Worker) -> Shop:
+    """A shop that no other test knows of."""
+    name = f"Shop {uuid.uuid4()}"
+    opened = await open_account(worker.database, name, now=datetime.now(UTC))
+    return Shop(worker, Tenant(opened.account_id, live=False))
+
+
+async def findings(database: Database) -> list[Finding]:
+    """What an audit of the whole database finds wrong."""
+    found: list[Finding] = []
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        async for stretch in audit(connection):
+            found += stretch.findings
+    return found
