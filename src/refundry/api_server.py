@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from refundry.app import Service
 from refundry.http import problems
 from refundry.http.document import bad_format
+from refundry.ids import new_uuid
 from refundry.settings import Settings
 
 _HEAD_SECONDS = 15.0
@@ -69,7 +70,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._head_timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
-            self._end()
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         """A further request on the connection has its own time for its head."""
@@ -87,7 +88,8 @@ class GuardedProtocol(HttpToolsProtocol):
         body = problems.bad_fields(bad_format()).body
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            b"x-request-id: %s\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            % (new_uuid().encode(), len(body))
         )
         self.transport.write(head + body)
         self.transport.close()
@@ -105,6 +107,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _refuse_head(self) -> None:
+        self._stop_waiting()
+        if self.cycle and not self.cycle.response_complete:
+            self._end()  # The answer to the request before is on its way: none may stand in it.
+        else:
+            self.send_400_response("The request's head is too large.")
 
     def _end(self) -> None:
         self._stop_waiting()

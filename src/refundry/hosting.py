@@ -32,6 +32,7 @@ def database_ready(
     that another process runs. Raises embedded.Held, embedded.StartFailed.
     """
     if settings.database_url:
+        asyncio.run(_check_external(settings))
         yield None
         return
     if not exclusive and embedded.attach(settings.data_dir, timeout_seconds=_ATTACH_SECONDS):
@@ -57,6 +58,16 @@ async def _bring_up_to_date(settings: Settings, report: Report) -> None:
     try:
         await migrate(connection, report)
         await _check_encryption_key(connection, settings)
+    finally:
+        await connection.close()
+
+
+async def _check_external(settings: Settings) -> None:
+    """Check the encryption key against an external database that holds one already."""
+    connection = await asyncpg.connect(**connect_arguments(settings))
+    try:
+        if await connection.fetchval("SELECT to_regclass('facts')") is not None:
+            await _check_encryption_key(connection, settings)
     finally:
         await connection.close()
 

@@ -12,6 +12,8 @@ from refundry.sealing import Vault
 from refundry.tenant import Tenant
 
 LIFE = timedelta(hours=24)
+# A longer path does not fit an index; its hash stands for it.
+_LONGEST_PATH = 200
 # A request still running after this long has died with its process; its key may be taken over.
 _ABANDONED = timedelta(seconds=60)
 
@@ -90,6 +92,8 @@ async def reserve(
     body: in canonical form. now: on the tenant's clock; real_now: of the machine.
     """
     digest = hashlib.sha256(body).digest()
+    if len(path) > _LONGEST_PATH:
+        path = hashlib.sha256(path.encode()).hexdigest()
     receipt = Receipt(tenant, method, path, key, new_uuid(), vault)
     identity = (tenant.account_id, tenant.live, method, path, key)
     taken = await database.fetchrow(

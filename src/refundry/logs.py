@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import traceback
 from typing import Any
 
+import asyncpg
 import msgspec
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -17,6 +19,7 @@ def set_up_logs(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            _without_rows,
             # Without the variables of each frame: they hold bodies and secrets.
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(serializer=_serialize),
@@ -28,6 +31,19 @@ def set_up_logs(level: str) -> None:
     logging.basicConfig(
         level=max(_LEVELS[level], logging.WARNING), handlers=[_ToStructlog()], force=True
     )
+
+
+def _without_rows(_logger: object, _name: str, event: Any) -> Any:
+    """A database error by its kind alone: its text may quote a whole row."""
+    error = event.get("exc_info")
+    if isinstance(error, asyncpg.PostgresError):
+        names = [(frame.name, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        event["exc_info"] = None
+        event["error"] = type(error).__name__
+        event["sqlstate"] = error.sqlstate
+        event["constraint"] = error.constraint_name
+        event["where"] = [f"{name}:{line}" for name, line in names[-6:]]
+    return event
 
 
 def _serialize(event: dict[str, Any], **_options: Any) -> bytes:

@@ -49,8 +49,12 @@ class Gate:
 class Resource:
     """The operations on one path, as an ASGI application."""
 
-    def __init__(self, gate: Gate, operations: Sequence[Operation]) -> None:
+    def __init__(
+        self, gate: Gate, operations: Sequence[Operation], *, body_seconds: float = _BODY_SECONDS
+    ) -> None:
+        """body_seconds: how long the body of a request may take to arrive."""
         self._gate = gate
+        self._body_seconds = body_seconds
         self._operations = {operation.method: operation for operation in operations}
         self._allow = ", ".join(operation.method for operation in operations)
 
@@ -96,7 +100,9 @@ class Resource:
             scope["refundry.key_id"] = key.id
         if refused := self._check(operation, key, headers):
             return refused
-        body = await _read_body(receive) if operation.method != "GET" else b""
+        body = b""
+        if operation.method != "GET":
+            body = await _read_body(receive, self._body_seconds)
         now = self._gate.services.clock.now()
         if key is not None:
             now += key.clock_shift
@@ -147,6 +153,7 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
         answer = await operation.handler(call)
     except (BadFields, NotFound, Refused) as error:
         answer = _answer_to(error, call.request_id)
+        taken.stored = False  # What a transaction stored before it was refused is rolled back.
     except BaseException:
         await asyncio.shield(taken.release(services.database))
         raise
@@ -188,12 +195,12 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.problem(500)
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _read_body(receive: Receive, seconds: float) -> bytes:
     """The whole body, within its limits of time and size."""
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":

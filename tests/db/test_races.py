@@ -1,12 +1,14 @@
 """Races on the real database: whoever wins, no cent is given twice and the books add up."""
 
 import asyncio
+import random
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from decimal import Decimal
+from itertools import cycle
 from typing import cast
 
 import httpx
@@ -20,6 +22,7 @@ from refundry.domain.refusal import AmountUnavailable, FulfillmentTooLarge, Orde
 from refundry.errors import Refused
 from refundry.operations.work import Worker, drain_all, operate_due, step, submit_due
 from refundry.orders.store import find_order
+from refundry.refunds.lanes import RefundLanes
 from refundry.settings import Settings
 from refundry.worker import open_worker
 from tests.support.books import Shop, findings, open_shop
@@ -59,10 +62,22 @@ async def states(shop: Shop, refund_ids: Iterable[str]) -> Counter[RefundState]:
     return Counter([(await shop.find(refund_id)).refund.state for refund_id in refund_ids])
 
 
-async def test_one_of_a_hundred_gets_the_last_cent(shop: Shop) -> None:
+@pytest.fixture
+async def processes(settings: Settings) -> AsyncIterator[list[RefundLanes]]:
+    """What three API processes have: each its own connections and its own groups."""
+    async with AsyncExitStack() as stack:
+        own = msgspec.structs.replace(settings, pool_size=6)
+        yield [RefundLanes(await stack.enter_async_context(open_database(own))) for _ in range(3)]
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["one by one", "in groups"])
+async def test_one_of_a_hundred_gets_the_last_cent(
+    shop: Shop, processes: list[RefundLanes], grouped: bool
+) -> None:
     order = await shop.captured(order_body("A"))
     await shop.ask(order, "27.00")
-    results = await all_of(shop.ask(order, "0.01") for _ in range(100))
+    ways = cycle(processes if grouped else [None])
+    results = await all_of(shop.ask(order, "0.01", next(ways)) for _ in range(100))
     assert len(won(results)) == 1
     assert refusals(results) == {AmountUnavailable: 99}
     assert await figures(shop, order) == (2701, 2701, 0)
@@ -71,13 +86,42 @@ async def test_one_of_a_hundred_gets_the_last_cent(shop: Shop) -> None:
     assert await findings(shop.database) == []
 
 
-async def test_callers_at_once_get_what_fits_and_not_a_cent_more(shop: Shop) -> None:
+@pytest.mark.parametrize("grouped", [False, True], ids=["one by one", "in groups"])
+async def test_callers_at_once_get_what_fits_and_not_a_cent_more(
+    shop: Shop, processes: list[RefundLanes], grouped: bool
+) -> None:
     """R-90 with other numbers: 1.37 fits nineteen times into 27.01, and 0.98 is left."""
     order = await shop.captured(order_body("A"))
-    results = await all_of(shop.ask(order, "1.37") for _ in range(40))
+    ways = cycle(processes if grouped else [None])
+    results = await all_of(shop.ask(order, "1.37", next(ways)) for _ in range(40))
     assert len(won(results)) == 19
     assert refusals(results) == {AmountUnavailable: 21}
     assert await figures(shop, order) == (2701, 1903 + 700, 0)
+    assert await findings(shop.database) == []
+
+
+async def test_groups_of_several_processes_and_workers_share_the_orders(
+    shop: Shop, processes: list[RefundLanes]
+) -> None:
+    """Groups that hold the same orders in different sequences, while workers settle them."""
+    orders = [await shop.captured(order_body("A")) for _ in range(6)]
+    chance = random.Random(7)
+    asks = [(order, lanes) for order in orders for lanes in processes for _ in range(12)]
+    chance.shuffle(asks)
+    done = asyncio.Event()
+
+    async def work() -> None:
+        while not done.is_set():
+            await step(shop.worker, shop.tenant.account_id)
+            await asyncio.sleep(0)
+
+    workers = [asyncio.create_task(work()) for _ in range(2)]
+    results = await all_of(shop.ask(order, "0.25", lanes) for order, lanes in asks)
+    done.set()
+    await asyncio.gather(*workers)
+    assert len(won(results)) == 216
+    await shop.settle()
+    assert [await figures(shop, order) for order in orders] == [(2701, 0, 900)] * 6
     assert await findings(shop.database) == []
 
 
@@ -233,7 +277,7 @@ async def rivals(settings: Settings, processor: Processor) -> AsyncIterator[list
     """Three workers with connections of their own and a processor that keeps its own books."""
     own = msgspec.structs.replace(
         settings, test_processor="http", test_processor_url=processor.url,
-        test_processor_secret=processor.secret, processor_timeout=1.0, pool_size=6,
+        test_processor_secret=processor.secret, processor_timeout=3.0, pool_size=6,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         workers: list[Worker] = []
@@ -285,8 +329,9 @@ async def test_a_processor_that_is_asked_by_two_at_once_pays_once(
             "UPDATE charge_operations SET leased_until = NULL WHERE order_id = $1", order["id"]
         )
         asking.append(asyncio.create_task(operate_due(worker, shop.tenant.account_id)))
-        while processor.calls() < calls + 10 * count:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(2):
+            while processor.calls() < calls + 10 * count:
+                await asyncio.sleep(0.01)
     assert await asyncio.gather(*asking) == [10, 10, 10]
     assert await states(shop, asked) == {RefundState.PENDING: 10}
     processor.answer("complete", "refund")

@@ -20,6 +20,7 @@ from refundry.operations.work import Worker, drain
 from refundry.orders.commands import FulfillmentRequest, create_fulfillment, ingest_order
 from refundry.orders.reading import read_order
 from refundry.refunds.commands import RefundRequest, create_refund
+from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.store import StoredRefund, find_refund
 from refundry.tenant import Tenant
 from tests.support.http import Doc
@@ -74,12 +75,18 @@ class Shop:
         await self.settle()
         return order
 
-    async def ask(self, order: Doc, amount: str) -> str:
-        """POST /refunds; gives the refund's id. Raises Refused."""
+    async def ask(self, order: Doc, amount: str, lanes: RefundLanes | None = None) -> str:
+        """POST /refunds; gives the refund's id. lanes: of an API process; without, one by one.
+
+        Raises Refused.
+        """
         ask = RefundAsk(order["id"], None, order["currency"], amount=Decimal(amount))
         request = RefundRequest(ask, await self.now(), timedelta(), None)
-        made = json.loads(await create_refund(self.database, self.tenant, request))
-        return made["id"]
+        if lanes:
+            body = await lanes.create(self.tenant, request)
+        else:
+            body = await create_refund(self.database, self.tenant, request)
+        return json.loads(body)["id"]
 
     async def find(self, refund_id: str) -> StoredRefund:
         """The refund as it is stored."""

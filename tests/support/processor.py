@@ -136,6 +136,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
 
+class Server(ThreadingHTTPServer):
+    """Takes many callers at once; the default lets a sixth one wait for a second."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 def signed(header: str, body: bytes, secret: str) -> bool:
     """Is `<unix seconds>, <base64 HMAC-SHA256 of "<ts>.<body>">` right, and fresh?"""
     stamp, _, given = header.partition(", ")
@@ -166,9 +173,7 @@ def main() -> None:
     options = parser.parse_args()
     Handler.books = Books(options.ledger)
     Handler.secret = options.secret
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
-    server.daemon_threads = True
-    server.serve_forever()
+    Server(("127.0.0.1", options.port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import refundry as package
-from tests.support.command import Done, complaint, refundry, run_sql, said
+from tests.support.command import Done, complaint, refundry, refundry_inside, run_sql, said
 from tests.support.fixtures import (
     ask,
     charges,
@@ -143,7 +143,8 @@ def test_a_setting_that_cannot_be_used_is_named(
     tmp_path: Path, variables: dict[str, str], message: str
 ) -> None:
     env = {f"REFUNDRY_{name}": value for name, value in variables.items()}
-    assert complaint(refundry("config", env=env, folder=tmp_path)) == f"Error: {message}"
+    done = refundry_inside("config", env=env, folder=tmp_path)
+    assert complaint(done) == f"Error: {message}"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_a_setting_that_cannot_be_used_is_named(
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "refundry.toml").write_text(text)
-    assert message in complaint(refundry("config", folder=tmp_path))
+    assert message in complaint(refundry_inside("config", folder=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, message: str)
 def test_a_line_that_makes_no_sense_ends_with_2_before_anything_is_done(
     tmp_path: Path, line: str
 ) -> None:
-    done = refundry(*line.split(), data_dir=tmp_path)
+    done = refundry_inside(*line.split(), folder=tmp_path)
     assert said(done, 2) == ""
     assert "\nError: " in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -229,7 +230,8 @@ def test_a_database_without_our_tables_asks_to_be_migrated(service: Service) -> 
     assert "refundry migrate" in complaint(refundry("audit", "--database-url", url))
     done = refundry("migrate", "--database-url", url, data_dir=service.data_dir)
     assert said(done) == "The schema is up to date."
-    assert said(refundry("audit", "--database-url", url)) == "0 orders audited, 0 do not add up."
+    done = refundry("audit", "--database-url", url, data_dir=service.data_dir)
+    assert said(done) == "0 orders audited, 0 do not add up."
 
 
 def test_migrate_makes_the_schema_once(tmp_path: Path) -> None:

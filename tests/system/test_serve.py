@@ -296,7 +296,7 @@ def test_a_taken_port_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--port", "99999"], "99999"),
+        (["--port", "99999"], "port: Expected `int` <= 65535"),
         (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
         (["--host", "203.0.113.1"], "203.0.113.1"),
     ],

@@ -127,11 +127,24 @@ async def sandbox_secret(session: Session) -> bytes | None:
     )
 
 
-async def shift_test_clock(session: Session, account_id: str, by: timedelta) -> timedelta:
-    """Move an account's test clock forward; gives how far it now is from real time."""
+async def clock_shift(session: Session, tenant: Tenant) -> timedelta:
+    """How far a tenant's clock is from real time; nothing in live mode."""
+    if tenant.live:
+        return timedelta()
+    return await session.fetchval(
+        "SELECT test_clock_shift FROM accounts WHERE id = $1", tenant.account_id
+    )
+
+
+async def shift_test_clock(session: Session, account_id: str, by: timedelta) -> timedelta | None:
+    """Move an account's test clock forward; gives how far it now is from real time.
+
+    None, and nothing moved, beyond two centuries: dates have an end.
+    """
     return await session.fetchval(
         """
-        UPDATE accounts SET test_clock_shift = test_clock_shift + $2 WHERE id = $1
+        UPDATE accounts SET test_clock_shift = test_clock_shift + $2
+         WHERE id = $1 AND test_clock_shift + $2 <= interval '200 years'
         RETURNING test_clock_shift
         """,
         account_id, by,

@@ -137,7 +137,10 @@ def connect_arguments(settings: Settings) -> dict[str, Any]:
             "password": server.password,
             "database": server.database,
         }
-    if settings.pgbouncer:
+    if not settings.pgbouncer:
+        # What is locked first and read after it relies on seeing the newest rows.
+        arguments["server_settings"] = {"default_transaction_isolation": "read committed"}
+    else:
         # In transaction mode the next statement may meet another server connection.
         arguments["statement_cache_size"] = 0
     return arguments | {"command_timeout": 60, "timeout": 10}

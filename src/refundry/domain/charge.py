@@ -160,6 +160,10 @@ class Charge:
             OperationState.COMPLETE,
         )
 
+    def with_past(self, operation: Operation) -> "Charge":
+        """The charge with an operation of its past added."""
+        return replace(self, operations=(*self.operations, operation))
+
     def with_operation(self, operation: Operation) -> "Charge":
         """The charge with `operation` added, or put in the place of the one with its id."""
         if any(known.id == operation.id for known in self.operations):

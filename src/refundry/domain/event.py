@@ -53,8 +53,8 @@ class EventType(StrEnum):
 class Draft:
     """An event to be written: its type and the resource as it was when the event was due.
 
-    changed: for an `.updated` event, the names of the top-level attributes that changed and the
-    resource before it.
+    changed: for an `.updated` event, the names of the top-level attributes that may have changed;
+    refund_before, order_before: the resource before it.
     """
 
     type: EventType
@@ -63,6 +63,7 @@ class Draft:
     refund: "Refund | None" = None
     fulfillment: "Fulfillment | None" = None
     refund_before: "Refund | None" = None
+    order_before: Order | None = None
     changed: tuple[str, ...] = ()
 
 
@@ -82,7 +83,10 @@ class Change:
 
     def __post_init__(self) -> None:
         self.order = replace(
-            self.order, version=self.order.version + 1, updated_at=self.now.replace(microsecond=0)
+            self.order,
+            version=self.order.version + 1,
+            # Clocks differ a little from process to process; a consumer's poll must not miss us.
+            updated_at=max(self.order.updated_at, self.now.replace(microsecond=0)),
         )
 
     def order_event(self, event_type: EventType, changed: tuple[str, ...] = ()) -> None:
@@ -100,13 +104,21 @@ class Change:
         self,
         event_type: EventType,
         refund: "Refund",
-        before: "Refund | None" = None,
+        before: "tuple[Order, Refund] | None" = None,
         changed: tuple[str, ...] = (),
     ) -> None:
         """Record an event that publishes a refund, and keep the refund as changed."""
         self.keep_refund(refund)
+        order_before, refund_before = before or (None, None)
         self.drafts.append(
-            Draft(event_type, self.order, refund=refund, refund_before=before, changed=changed)
+            Draft(
+                event_type,
+                self.order,
+                refund=refund,
+                refund_before=refund_before,
+                order_before=order_before,
+                changed=changed,
+            )
         )
 
     def fulfillment_event(self, fulfillment: "Fulfillment") -> None:

@@ -106,6 +106,8 @@ def _closed(order: Order) -> Refusal | None:
         return OrderFulfilled(order.id)
     if order.state is not OrderState.ACCEPTED:
         return OrderNotSubmitted(order.id)
+    if not any(line.units_left for line in order.lines):
+        return OrderFulfilled(order.id)
     return None
 
 

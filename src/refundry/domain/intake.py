@@ -28,6 +28,7 @@ from refundry.domain.refusal import InvalidField
 
 IMPORT_STATES = frozenset({OrderState.FULFILLED, OrderState.COMPLETE, OrderState.RETURNED})
 _TOTALS: dict[str, tuple[Component, ...]] = {
+    "totalAmount": tuple(Component),
     "totalTax": (Component.TAX, Component.SHIPPING_TAX, Component.FEES_TAX),
     "totalFees": (Component.FEES,),
     "totalDuty": (Component.DUTY,),
@@ -40,7 +41,6 @@ _TOTALS: dict[str, tuple[Component, ...]] = {
         Component.DUTY,
         Component.IMPORTER_TAX,
     ),
-    "totalAmount": tuple(Component),
 }
 
 
@@ -124,7 +124,12 @@ def admit(ask: OrderAsk, *, now: datetime, ids: NewIds) -> Order | InvalidField:
     if isinstance(lines, InvalidField):
         return lines
     order = _bare_order(ask, lines, now)
-    problem = _check_totals(order, ask) or _check_sources(order, ask) or _check_charges(ask)
+    problem = (
+        _check_totals(order, ask)
+        or _check_sources(order, ask)
+        or _check_charges(ask)
+        or _check_past_ids(ask)
+    )
     if problem:
         return problem
     order = replace(order, charges=_charges(ask, order, ids))
@@ -191,7 +196,7 @@ def _bare_order(ask: OrderAsk, lines: tuple[Line, ...], now: datetime) -> Order:
         charges=(),
         created_at=created,
         updated_at=second,
-        state_times=ask.state_times or {state.value: created},
+        state_times={state.value: created} | ask.state_times,
         fraud_state=ask.fraud_state,
         fraud_times=ask.fraud_times,
         invoice_id=ask.invoice_id,
@@ -227,6 +232,20 @@ def _check_charges(ask: OrderAsk) -> InvalidField | None:
             return wrong
         if charge.source_id is not None and charge.source_id != source.id:
             return InvalidField("payment.charges", charge.source_id)
+    return None
+
+
+def _check_past_ids(ask: OrderAsk) -> InvalidField | None:
+    """No id of a capture, cancel or refund may come twice."""
+    seen: set[str] = set()
+    for index, charge in enumerate(ask.charges or ()):
+        lists = {"captures": charge.captures, "cancels": charge.cancels, "refunds": charge.refunds}
+        for name, past in lists.items():
+            for place, each in enumerate(past or ()):
+                if each.id is not None and each.id in seen:
+                    return InvalidField(f"payment.charges[{index}].{name}[{place}].id", each.id)
+                if each.id is not None:
+                    seen.add(each.id)
     return None
 
 
@@ -371,7 +390,7 @@ def _book_past(
         past.id or ids.uuid(), charge_id, kind, past.amount, OperationState.COMPLETE, at, at,
         shares={position: cells for position, cells in shares.items() if any(cells)},
     )  # fmt: skip
-    order = order.with_charge(order.charge(charge_id).with_operation(operation))
+    order = order.with_charge(order.charge(charge_id).with_past(operation))
     for position, cells in shares.items():
         line = order.lines[position]
         if kind is OperationKind.CAPTURE:

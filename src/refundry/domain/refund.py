@@ -61,6 +61,7 @@ class RefundType(StrEnum):
     FEES = "fees"
 
 
+_UNIT_SCALE = 10**6
 ITEM_TYPES = frozenset({RefundType.SHIPPING, RefundType.DUTY, RefundType.FEES})
 FULL_ONLY_TYPES = frozenset({RefundType.TAX, RefundType.IMPORTER_TAX})
 
@@ -226,12 +227,17 @@ def _check_precision(currency: Currency, ask: RefundAsk) -> InvalidField | None:
         if item.amount is None:
             continue
         if ask.basis is AmountBasis.UNIT:
-            fits = (Fraction(item.amount) * 10**6).denominator == 1
+            fits = _unit_amount(item.amount) > 0
         else:
             fits = bool(to_minor(item.amount, currency))
         if not fits:
             return InvalidField(f"items[{index}].amount", item.sent_amount)
     return None
+
+
+def _unit_amount(amount: Decimal) -> Fraction:
+    """An amount per unit, which may carry six decimals; a float's noise behind them is cut."""
+    return Fraction(half_up(Fraction(amount) * _UNIT_SCALE), _UNIT_SCALE)
 
 
 Planned = tuple[tuple[Element, ...], Shares]
@@ -320,7 +326,7 @@ def _element_amount(
         return half_up(worth * Fraction(item.percent) / 100)
     assert item.amount is not None
     if basis is AmountBasis.UNIT:
-        return half_up(Fraction(item.amount) * quantity * 10**currency.exponent)
+        return half_up(_unit_amount(item.amount) * quantity * 10**currency.exponent)
     amount = to_minor(item.amount, currency)
     assert amount is not None
     return amount

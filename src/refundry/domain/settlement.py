@@ -199,17 +199,20 @@ def fail_late(
 ) -> None:
     """Row 10: the processor takes back the success of a complete record."""
     assert operation.state is OperationState.COMPLETE
+    before = change.order
     change.put_operation(_moved(operation, OperationState.FAILED, change.now, failure))
     change.charge_event(EventType.CHARGE_REFUND_FAILED, operation.charge_id)
     for refund in refunds:
         if refund.state is RefundState.SUCCEEDED:
-            _lose(change, refund, operation, failure)
+            _lose(change, before, refund, operation, failure)
         else:
             # Another record is still open: the refund ends by the ordinary rows.
             finish(change, refund)
 
 
-def _lose(change: Change, refund: Refund, operation: Operation, failure: Failure) -> None:
+def _lose(
+    change: Change, before: Order, refund: Refund, operation: Operation, failure: Failure
+) -> None:
     lost = sum(part.amount for part in refund.parts if part.operation_id == operation.id)
     returned = _spread_over(lost, refund.refunded_shares)
     change.order = take_back(change.order, returned)
@@ -224,7 +227,7 @@ def _lose(change: Change, refund: Refund, operation: Operation, failure: Failure
     if left:
         after = replace(after, failure_reason=PARTIALLY_REFUNDED)
         changed = ("items", "refundedAmount", "failureReason", "charges")
-        change.refund_event(EventType.REFUND_UPDATED, after, before=refund, changed=changed)
+        change.refund_event(EventType.REFUND_UPDATED, after, (before, refund), changed)
     else:
         after = replace(move(after, RefundState.FAILED), failure_reason=failure.reason)
         change.refund_event(EventType.REFUND_FAILED, after)

@@ -157,10 +157,16 @@ _NON_ASCII = re.compile("[^\x00-\x7f]")
 
 def shown(value: JsonValue) -> str:
     """A value as messages show it: as sent; structures as JSON, cut to 100 characters."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Numeral):
-        return value.text
     if isinstance(value, bool):
         return "true" if value else "false"
-    return to_json_text(value)[:100]
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, Numeral):
+        text = value.text
+    else:
+        text = to_json_text(value)[:100]
+    return _CARD_NUMBER.sub(lambda found: "*" * (len(found[0]) - 4) + found[0][-4:], text)
+
+
+# What may be a card number is not repeated in a message, which is stored and logged by others.
+_CARD_NUMBER = re.compile(r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.])", re.ASCII)

@@ -15,6 +15,7 @@ from refundry.http.document import storable_text
 from refundry.http.fields import parse_timestamp
 
 _OPERATORS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_MOST_VALUES = 1000
 _BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<op>[^\[\]]*)\]")
 
 
@@ -91,16 +92,20 @@ def bad_cursor(page: Page) -> BadFields:
 
 
 def read_filters(query: Query, filters: Sequence[Filter]) -> list[Condition]:
-    """The conditions that the request's parameters ask for; unknown parameters are ignored."""
+    """The conditions that the request's parameters ask for; unknown parameters are ignored.
+
+    Where a parameter comes twice with the same operator the last one counts: a query cannot be
+    made to grow without end.
+    """
     by_name = {each.name: each for each in filters}
     several = [each for each in filters if each.kind is Kind.ANY]
     many: dict[str, list[str]] = {}
-    conditions: list[Condition] = []
+    conditions: dict[tuple[str, str], Condition] = {}
     for key, value in query.pairs:
         match = _BRACKETS.fullmatch(key)
         name, operator = (match["name"], match["op"]) if match else (key, None)
-        if name.isdecimal() and name.isascii() and len(several) == 1:
-            name, operator = several[0].name, ""  # 0=a&1=b, as the PHP client writes an array.
+        if name.isdecimal() and name.isascii() and [each.name for each in several] == ["ids"]:
+            name, operator = "ids", ""  # 0=a&1=b, as the PHP client writes an array.
         each = by_name.get(name)
         if each is None:
             continue
@@ -108,26 +113,24 @@ def read_filters(query: Query, filters: Sequence[Filter]) -> list[Condition]:
             raise invalid(name, value.replace("\x00", ""))
         if each.kind is Kind.ANY:
             many.setdefault(name, []).extend(part for part in value.split(",") if part)
-        elif operator is None or each.kind in (Kind.TIME, Kind.NUMBER):
-            conditions.append(_condition(each, operator, value))
-    for name, values in many.items():
-        conditions.append(_any_of(by_name[name], values))
-    return conditions
+        else:
+            conditions[name, operator or "eq"] = _condition(each, operator, value)
+    return [*conditions.values(), *(_any_of(by_name[name], many[name]) for name in many)]
 
 
 def _any_of(each: Filter, values: list[str]) -> Condition:
-    if each.most is not None and not 1 <= len(values) <= each.most:
+    if not (1 if each.most else 0) <= len(values) <= (each.most or _MOST_VALUES):
         raise invalid(each.name, ",".join(values))
     sql = each.sql if "{}" in each.sql else f"{each.sql} = ANY ({{}}::text[])"
     return Condition(sql, values)
 
 
 def _condition(each: Filter, operator: str | None, value: str) -> Condition:
+    sign = _OPERATORS.get("eq" if operator is None else operator)
+    if sign is None or (each.kind is Kind.EQUAL and sign != "="):
+        raise invalid(each.name, "", f"'{operator}' is not a valid {each.name} operator.")
     if each.kind is Kind.EQUAL:
         return _equality(each, value)
-    sign = _OPERATORS.get("eq" if operator is None else operator)
-    if sign is None:
-        raise invalid(each.name, "", f"'{operator}' is not a valid {each.name} operator.")
     argument: Any
     if each.kind is Kind.TIME:
         argument = parse_timestamp(value)

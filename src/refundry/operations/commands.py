@@ -45,18 +45,29 @@ Word = Settled | Declined | NeedsInformation
 
 
 async def book_outcome(
-    books: Books, tenant: Tenant, order_id: str, operation_id: str, word: Word, now: datetime
+    books: Books,
+    tenant: Tenant,
+    order_id: str,
+    operation_id: str,
+    word: Word,
+    now: datetime,
+    *,
+    report_of: OperationKind | None = None,
 ) -> bool:
     """Book an outcome in one transaction; False if it changes nothing.
 
     What contradicts a final state is ignored and logged, but for the late failure of a refund.
+    report_of: the kind of operation that somebody reports on by himself. Without it the word is
+    the answer to a call of ours, which never takes back a success: a repeated call may well be
+    answered "refunded already".
     """
 
     async def work(tx: Tx) -> bool:
         stored = await lock_order(tx, tenant, order_id)
         assert stored is not None
         operation = _find(stored, operation_id)
-        if not _changes(operation, word):
+        fits = report_of in (None, operation.kind)
+        if not fits or not _changes(operation, word, reported=report_of is not None):
             log.info("outcome_ignored", operation_id=operation_id, state=operation.state.value,
                      outcome=type(word).__name__)  # fmt: skip
             return False
@@ -78,12 +89,12 @@ def _find(stored: StoredOrder, operation_id: str) -> Operation:
     )
 
 
-def _changes(operation: Operation, word: Word) -> bool:
+def _changes(operation: Operation, word: Word, *, reported: bool) -> bool:
     if isinstance(word, NeedsInformation):
         return operation.kind is OperationKind.REFUND and operation.state is OperationState.PENDING
     if operation.state in OPEN_STATES:
         return True
-    late = operation.kind is OperationKind.REFUND and operation.shares is None
+    late = reported and operation.kind is OperationKind.REFUND and operation.shares is None
     return late and isinstance(word, Declined) and operation.state is OperationState.COMPLETE
 
 

@@ -1,8 +1,9 @@
 """What a person does about operations: sees those without an outcome, and settles one."""
 
+from refundry.access.store import clock_shift
 from refundry.clock import Clock
 from refundry.db.database import Database
-from refundry.domain.charge import Failure
+from refundry.domain.charge import Failure, OperationKind
 from refundry.domain.money import find_currency, major_text
 from refundry.errors import NotFound, required
 from refundry.operations.commands import Books, book_outcome
@@ -56,4 +57,14 @@ async def settle_by_hand(
     )  # fmt: skip
     word = Settled() if reason is None else Declined(Failure(reason=reason))
     books = Books(database, open_vault(settings))
-    return await book_outcome(books, tenant, order_id, operation_id, word, Clock().now())
+    now = Clock().now() + await clock_shift(database, tenant)
+    kind = OperationKind(
+        await database.fetchval(
+            """
+            SELECT kind FROM charge_operations
+             WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
+            """,
+            tenant.account_id, tenant.live, order_id, operation_id,
+        )
+    )  # fmt: skip
+    return await book_outcome(books, tenant, order_id, operation_id, word, now, report_of=kind)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from refundry.db.database import Database
+from refundry.access.store import clock_shift
+from refundry.domain.charge import OperationKind
 from refundry.operations.commands import Books, Word, book_outcome
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, NeedsInformation, Settled
@@ -73,7 +74,7 @@ async def receive(books: Books, received: Received, now: datetime) -> bool:
     row = await books.database.fetchrow(
         """
         INSERT INTO processor_notifications (connector, id, received_at, body, state, due_at)
-        VALUES ($1, $2, $3, $4, 'waiting', $3)
+        VALUES ($1, $2, $3, $4, 'waiting', $3::timestamptz + interval '30 seconds')
         ON CONFLICT (connector, id) DO NOTHING
         RETURNING 1
         """,
@@ -88,20 +89,27 @@ async def receive(books: Books, received: Received, now: datetime) -> bool:
 async def _apply(books: Books, received: Received, *, received_at: datetime, now: datetime) -> None:
     word = word_of(received.notification)
     operation_id = received.notification.data.operation_id
-    found = await find_operation(books.database, operation_id) if operation_id else None
+    found = (
+        await find_operation(books.database, operation_id, live=received.live)
+        if operation_id
+        else None
+    )
     if word is None:
         state = "ignored"
         log.info("notification_ignored", id=received.notification.id,
                  type=received.notification.type)  # fmt: skip
-    elif found is None or found[0].live != received.live:
+    elif found is None:
         state = "waiting" if now - received_at < _KEEP else "unmatched"
         log.warning("notification_unmatched", id=received.notification.id,
                     operation_id=operation_id)  # fmt: skip
     else:
         tenant, order_id = found
-        shift = await _clock_shift(books.database, tenant.account_id, live=tenant.live)
+        shift = await clock_shift(books.database, tenant)
         assert operation_id is not None
-        applied = await book_outcome(books, tenant, order_id, operation_id, word, now + shift)
+        kind = OperationKind(received.notification.type.partition(".")[0])
+        applied = await book_outcome(
+            books, tenant, order_id, operation_id, word, now + shift, report_of=kind
+        )
         state = "applied" if applied else "ignored"
     await books.database.execute(
         "UPDATE processor_notifications SET state = $3, due_at = $4"
@@ -109,14 +117,6 @@ async def _apply(books: Books, received: Received, *, received_at: datetime, now
         received.connector, received.notification.id, state,
         now + _RETRY_EVERY if state == "waiting" else None,
     )  # fmt: skip
-
-
-async def _clock_shift(database: Database, account_id: str, *, live: bool) -> timedelta:
-    if live:
-        return timedelta()
-    return await database.fetchval(
-        "SELECT test_clock_shift FROM accounts WHERE id = $1", account_id
-    )
 
 
 async def retry_due(books: Books, now: datetime) -> int:
@@ -135,5 +135,13 @@ async def retry_due(books: Books, now: datetime) -> int:
             msgspec.json.decode(row["body"], type=Notification),
             row["body"],
         )
-        await _apply(books, received, received_at=row["received_at"], now=now)
+        # First put off, so that one that breaks does not stand before the others for ever.
+        await books.database.execute(
+            "UPDATE processor_notifications SET due_at = $3 WHERE connector = $1 AND id = $2",
+            row["connector"], row["id"], now + _RETRY_EVERY,
+        )  # fmt: skip
+        try:
+            await _apply(books, received, received_at=row["received_at"], now=now)
+        except Exception as error:  # the loop of a worker outlives what a row brings
+            log.error("notification_failed", id=row["id"], exc_info=error)
     return len(rows)

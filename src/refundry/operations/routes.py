@@ -62,6 +62,7 @@ def _read(body: Fields) -> Notification:
             message=data.text("message", most=500),
             failure_reason=data.text("failureReason"),
         )
+        data.unknown()
     body.unknown()
     body.finish()
     return Notification(notification_id or "", kind or "", read)
@@ -84,10 +85,9 @@ async def post_advance(call: Call) -> Answer:
         return problems.problem(403)
     by = timedelta(microseconds=int((amount or 0) * 1_000_000))
     account_id = call.tenant.account_id
-    try:
-        shift = await shift_test_clock(call.database, account_id, by)
-    except OverflowError as error:
-        raise Refused(InvalidField("seconds", shown(value))) from error
+    shift = await shift_test_clock(call.database, account_id, by)
+    if shift is None:
+        raise Refused(InvalidField("seconds", shown(value)))
     await call.services.drain(account_id)
     return Answer(200, to_json({"now": seconds(call.services.clock.now() + shift)}))
 

@@ -115,9 +115,10 @@ async def _release(
            SET due_at = $5, leased_until = NULL, last_error = $6,
                attention_since = coalesce(attention_since, $7)
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
+           AND attempts = $8
         """,
         tenant.account_id, tenant.live, claimed.order_id, claimed.submission.key, due_at, error,
-        attention,
+        attention, claimed.submission.attempt,
     )  # fmt: skip
 
 
@@ -139,11 +140,22 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
     )  # fmt: skip
 
 
-async def find_operation(session: Session, operation_id: str) -> tuple[Tenant, str] | None:
-    """The tenant and the order of an operation, by its id alone: all that a processor knows."""
+async def find_operation(
+    session: Session, operation_id: str, *, live: bool | None = None
+) -> tuple[Tenant, str] | None:
+    """The tenant and the order of an operation, by its id alone: all that a processor knows.
+
+    live: only in that mode. Imported records are left out: no processor was asked for them, and
+    their ids are the importer's.
+    """
     row = await session.fetchrow(
-        "SELECT account_id, live, order_id FROM charge_operations WHERE id = $1", operation_id
-    )
+        """
+        SELECT account_id, live, order_id FROM charge_operations
+         WHERE id = $1 AND ($2::boolean IS NULL OR live = $2)
+           AND (shares IS NULL OR fulfillment_id IS NOT NULL OR kind = 'authorize')
+        """,
+        operation_id, live,
+    )  # fmt: skip
     return (Tenant(row["account_id"], row["live"]), row["order_id"]) if row else None
 
 

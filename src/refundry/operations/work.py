@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from refundry import idempotency
+from refundry.access.store import clock_shift
 from refundry.clock import Clock
 from refundry.db.database import Database
+from refundry.domain.charge import OperationKind
 from refundry.domain.retry import needs_attention, next_attempt
 from refundry.metrics import ATTEMPTS, WORKER_LAG
 from refundry.operations import notifications
@@ -21,7 +23,7 @@ from refundry.operations.commands import (
     submit_refunds,
 )
 from refundry.operations.store import Claimed
-from refundry.processors.contract import InProgress, Outcome, Unknown
+from refundry.processors.contract import InProgress, NeedsInformation, Outcome, Unknown
 from refundry.processors.registry import Registry
 from refundry.refunds import store as refunds_store
 from refundry.sealing import Vault
@@ -127,25 +129,33 @@ async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
 
 async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
     submission = claimed.submission
-    now = submission.now
+    now = await _now(worker, submission.tenant)
     match outcome:
         case InProgress(ask_again):
             due_at = now + ask_again if ask_again else None
             await operations_store.wait_for_processor(worker.database, claimed, due_at)
         case Unknown(error):
-            await _note_unknown(worker, claimed, error)
+            await _note_unknown(worker, claimed, error, now)
+        case NeedsInformation() if submission.kind is not OperationKind.REFUND:
+            error = f"asked for bank details of a {submission.kind}"
+            await _note_unknown(worker, claimed, error, now)
         case _:
             await book_outcome(
                 worker.books, submission.tenant, claimed.order_id, submission.key, outcome, now
             )
 
 
-async def _note_unknown(worker: Worker, claimed: Claimed, error: str) -> None:
+async def _now(worker: Worker, tenant: Tenant) -> datetime:
+    """The time on a tenant's clock, after a call that may have taken long."""
+    return worker.clock.now() + await clock_shift(worker.database, tenant)
+
+
+async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datetime) -> None:
     submission = claimed.submission
-    flagged = needs_attention(submission.first_attempt_at, submission.now)
-    due_at = next_attempt(submission.attempt, submission.first_attempt_at, submission.now)
+    flagged = needs_attention(submission.first_attempt_at, now)
+    due_at = next_attempt(submission.attempt, submission.first_attempt_at, now)
     await operations_store.ask_again_later(
-        worker.database, claimed, due_at, error, submission.now if flagged else None
+        worker.database, claimed, due_at, error, now if flagged else None
     )
     log.warning(
         "outcome_unknown",
@@ -156,7 +166,7 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str) -> None:
         next_attempt=due_at.isoformat(),
     )
     if flagged and await refunds_store.flag_attention(
-        worker.database, submission.tenant, claimed.order_id, submission.key, submission.now
+        worker.database, submission.tenant, claimed.order_id, submission.key, now
     ):
         log.error("refund_needs_attention", operation_id=submission.key, error=error)
 
@@ -166,10 +176,15 @@ async def expire_due(worker: Worker, account_id: str | None) -> int:
     due = await refunds_store.due_refunds(
         worker.database, "token_expires_at", worker.clock.now(), account_id, _BATCH
     )
-    done = 0
-    for each in due:
-        done += await expire_refund(worker.books, each.tenant, each.order_id, each.id, each.now)
-    return done
+    counts = await _all(
+        [
+            lambda each=each: expire_refund(
+                worker.books, each.tenant, each.order_id, each.id, each.now
+            )
+            for each in due
+        ]
+    )
+    return sum(counts)
 
 
 async def tidy(worker: Worker) -> None:

@@ -1,7 +1,7 @@
 """What may be done to an order: take it in, update it, fulfil it."""
 
 import asyncio
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,6 +40,8 @@ from refundry.orders.wire import fulfillment_view, order_view
 from refundry.processors.sandbox import Trigger
 from refundry.tenant import Tenant
 
+# "Key (account_id, live, id)=(..., t, 4711) already exists.", in every language of PostgreSQL.
+_TAKEN = re.compile(r"=\((.*?)\)")
 _IDS = NewIds(number=new_number, uuid=new_uuid)
 
 
@@ -111,8 +113,8 @@ def _facts(read: ReadOrder, order: Order) -> OrderFacts:
 
 def _taken(error: asyncpg.UniqueViolationError, read: ReadOrder) -> InvalidField:
     """Which id of the body was given to something else before."""
-    detail = str(error.detail or "")
-    values = detail.rpartition("=(")[2].rstrip(").").split(", ")
+    found = _TAKEN.search(str(error.detail or ""))
+    values = found[1].split(", ") if found else [""]
     value = values[-1]
     if error.constraint_name == "orders_invoice":
         return InvalidField("invoiceId", value)
@@ -216,7 +218,7 @@ def _accept(change: Change, now: datetime) -> None:
 def _previous(old: OrderFacts, new: OrderFacts) -> dict[str, JsonValue]:
     """The changed attributes with their old values; `{}` where there was none."""
     previous: dict[str, JsonValue] = {}
-    if json.loads(old.metadata) != json.loads(new.metadata):
+    if raw_members(old.metadata) != raw_members(new.metadata):
         previous["metadata"] = msgspec.Raw(old.metadata.encode())
     if old.upstream_id != new.upstream_id:
         previous["upstreamId"] = {} if old.upstream_id is None else old.upstream_id

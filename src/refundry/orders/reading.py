@@ -38,6 +38,8 @@ _INGESTED_STATES = (
     OrderState.COMPLETE,
     OrderState.RETURNED,
 )
+# A longer one is kept with the line but cannot be asked for: it would not fit an index.
+_MAX_SUBSCRIPTION_ID = 255
 _FRAUD_STATES = ("review_opened", "blocked", "passed")
 _TOTALS = (
     "totalAmount",
@@ -79,8 +81,43 @@ _COLUMN_TEXTS = (
     "locale",
     "browserIp",
 )
-# Never kept of a card, whatever a client sends along.
-_CARD_SECRETS = frozenset({"number", "cvv", "cvc", "cvv2", "securityCode", "pin"})
+# All that is kept of a card; whatever else a client sends along may be secret.
+_CARD_FIELDS = ("brand", "expirationMonth", "expirationYear", "fundingSource", "country")
+_LAST_DIGITS = re.compile(r"\d{4}", re.ASCII)
+# Types are stored in the contract's spelling, however they are sent.
+_SOURCE_TYPES = {
+    name.lower(): name
+    for name in [
+        "creditCard",
+        "directDebit",
+        "googlePay",
+        "applePay",
+        "payPal",
+        "payPalBilling",
+        "payPalCredit",
+        "wireTransfer",
+        "customerCredit",
+        "alipay",
+        "alipayCn",
+        "bPay",
+        "onlineBanking",
+        "codJapan",
+        "klarnaCredit",
+        "klarnaCreditRecurring",
+        "konbini",
+        "bankTransfer",
+        "msts",
+        "bancontact",
+        "giftCard",
+        "ideal",
+        "amazonPay",
+        "afterPay",
+        "ccAvenue",
+        "payCo",
+    ]
+}
+# A source of such a type would be shown under a name that means something else.
+_NO_SOURCE_TYPES = frozenset({"id", "type", "amount", "owner", "upstreamId", "processorReference"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +151,10 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
     lines, line_details = _lines(body, currency, imported=state in IMPORT_STATES)
     shipping, choice = _shipping(body, currency)
     totals = _totals(body, currency)
-    sources, kept = _sources(body, currency, live=live)
-    charges = _charges(body, currency, now)
+    total = sum(map(sum, (line.ordered for line in lines))) + sum(shipping)
+    payment = body.object("payment", required=total > 0)
+    sources, kept = _sources(payment, currency, live=live, required=total > 0)
+    charges = _charges(payment, currency, now)
     texts = {name: body.text(name) for name in _COLUMN_TEXTS}
     customer_type = body.enum("customerType", CustomerType)
     texts["customerType"] = _value(customer_type)
@@ -201,7 +240,8 @@ def _subscription_ids(body: Fields) -> tuple[str | None, ...]:
         info = item.get("subscriptionInfo")
         members = cast("dict[str, JsonValue]", info) if isinstance(info, dict) else {}
         subscription_id = members.get("subscriptionId")
-        found.append(subscription_id if isinstance(subscription_id, str) else None)
+        fits = isinstance(subscription_id, str) and len(subscription_id) <= _MAX_SUBSCRIPTION_ID
+        found.append(subscription_id if fits else None)
     return tuple(found)
 
 
@@ -242,7 +282,7 @@ def _line(item: Fields, currency: Currency | None, *, imported: bool) -> tuple[L
         physical=product is None or product.value("physical") is not False,
         fulfilled_units=fulfilled,
         cancelled_units=cancelled,
-        state=item.enum("state", LineState),
+        state=item.enum("state", LineState) if imported else None,
     )
     kept = {name: item.value(name) for name in _LINE_PASSED_ON if item.has(name)}
     if tax and tax.has("rate"):
@@ -294,13 +334,10 @@ def _totals(body: Fields, currency: Currency | None) -> dict[str, tuple[int, str
 
 
 def _sources(
-    body: Fields, currency: Currency | None, *, live: bool
+    payment: Fields | None, currency: Currency | None, *, live: bool, required: bool
 ) -> tuple[tuple[SourceAsk, ...], tuple[ReadSource, ...]]:
-    payment = body.object("payment")
-    sources = payment.objects("sources", most=50) if payment else None
+    sources = payment.objects("sources", most=50, required=required) if payment else None
     if sources is None:
-        if not _is_free(body):
-            Fields({}, body.problems, "payment").missing("sources")
         return (), ()
     asks: list[SourceAsk] = []
     kept: list[ReadSource] = []
@@ -311,34 +348,25 @@ def _sources(
     return tuple(asks), tuple(kept)
 
 
-def _is_free(body: Fields) -> bool:
-    """Whether the body's own figures say that nothing is to be paid."""
-    items = body.value("items")
-    figures: list[JsonValue] = [body.value("shippingChoice"), items]
-    return not any(_has_money(figure) for figure in figures)
-
-
-def _has_money(value: JsonValue) -> bool:
-    if isinstance(value, dict):
-        members = cast("dict[str, JsonValue]", value)
-        return any(
-            _is_positive(v) if k in ("amount", "taxAmount") else _has_money(v)
-            for k, v in members.items()
-        )
-    if isinstance(value, list):
-        return any(_has_money(item) for item in cast("list[JsonValue]", value))
-    return False
-
-
-def _is_positive(value: JsonValue) -> bool:
-    text = value.text if isinstance(value, Numeral) else str(value)
-    return bool(text.strip("-0.")) and value is not None
+def _source_type(source: Fields) -> str:
+    """The type of a source, in the contract's spelling where it has one."""
+    sent = source.value("type")
+    if sent is None:
+        source.missing("type")
+        return "unknown"
+    known = _SOURCE_TYPES.get(sent.lower()) if isinstance(sent, str) else None
+    if known is not None:
+        return known
+    name = source.text("type", pattern=_SOURCE_TYPE)
+    if name in _NO_SOURCE_TYPES:
+        source.invalid("type", name)
+    return name or "unknown"
 
 
 def _source(
     source: Fields, currency: Currency | None, *, live: bool
 ) -> tuple[SourceAsk, ReadSource]:
-    type_name = source.text("type", required=True, pattern=_SOURCE_TYPE) or "unknown"
+    type_name = _source_type(source)
     amount = source.minor("amount", currency, required=True)
     if amount == 0:
         source.invalid("amount", source.value("amount"))
@@ -369,7 +397,9 @@ def _source(
 def _card(card: Fields, *, live: bool) -> tuple[dict[str, JsonValue], Trigger | None]:
     """What is shown of a card, and what it does in the sandbox; its number is never kept."""
     number = card.value("number")
-    shown = card.rest(without=_CARD_SECRETS)
+    shown = {name: card.value(name) for name in _CARD_FIELDS if card.has(name)}
+    if last := card.text("lastFourDigits", pattern=_LAST_DIGITS):
+        shown["lastFourDigits"] = last
     if number is None:
         return shown, None
     if live:
@@ -386,11 +416,10 @@ def _card(card: Fields, *, live: bool) -> tuple[dict[str, JsonValue], Trigger | 
 
 
 def _charges(
-    body: Fields, currency: Currency | None, now: datetime
+    payment: Fields | None, currency: Currency | None, now: datetime
 ) -> tuple[ChargeAsk, ...] | None:
-    payment = body.object("payment")
     charges = payment.objects("charges", most=50) if payment else None
-    if charges is None:
+    if not charges:
         return None
     return tuple(
         ChargeAsk(

@@ -62,8 +62,12 @@ class HttpConnector:
                 async with self._session.post(
                     self._url, data=body, headers=headers, allow_redirects=False
                 ) as response:
-                    answer = await response.content.read(_MAX_ANSWER_BYTES)
-                    return read_answer(response.status, answer)
+                    answer = bytearray()
+                    async for part in response.content.iter_chunked(4096):
+                        answer += part
+                        if len(answer) > _MAX_ANSWER_BYTES:
+                            return Unknown("the answer is too long")
+                    return read_answer(response.status, bytes(answer))
         except TimeoutError:
             return Unknown("no answer in time")
         except (aiohttp.ClientError, OSError) as error:
@@ -107,9 +111,9 @@ def read_answer(status: int, body: bytes) -> Outcome:
 
 
 def failure_of(code: str | None, message: str | None, reason: str | None) -> Failure:
-    """A processor's failure with our defaults; a reason that is not ours becomes `unknown`."""
+    """A processor's failure with our defaults; no reason, or one not ours, is `unknown`."""
     default = Failure()
-    known = reason if reason in FAILURE_REASONS else "unknown" if reason else default.reason
+    known = reason if reason in FAILURE_REASONS else "unknown"
     return Failure(
         (code or default.code)[:200],
         (message or default.message)[:500],

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import asyncpg
+
 from refundry.db.database import Database, Tx
 from refundry.domain.event import Change, Draft, EventType
 from refundry.domain.order import Order
@@ -102,15 +104,14 @@ def planned(tenant: Tenant, order: Order | None, request: RefundRequest) -> NewR
 
 
 async def _write(database: Database, new: NewRefund, receipt: Receipt | None) -> bool:
-    if receipt is None:
-        return bool(await store.insert_refunds(database, [new]))
     try:
+        if receipt is None:
+            return bool(await store.insert_refunds(database, [new]))
         async with database.transaction() as tx:
             await receipt.store(tx, 201, new.text.encode())
             if not await store.insert_refunds(tx, [new]):
                 raise _Changed
-    except _Changed:
-        receipt.stored = False
+    except (_Changed, asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
         return False
     return True
 
@@ -161,7 +162,9 @@ async def _merge(
     if after.metadata == before.metadata:
         return stored
     change = Change(order.order, now)
-    change.refund_event(EventType.REFUND_UPDATED, after, before=before, changed=("metadata",))
+    change.refund_event(
+        EventType.REFUND_UPDATED, after, (order.order, before), changed=("metadata",)
+    )
 
     def render(draft: Draft) -> Rendered | None:
         return render_draft(draft, live=tenant.live, vault=vault, sealed_token=stored.sealed_token)

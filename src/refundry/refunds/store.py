@@ -153,7 +153,7 @@ def with_refund(new: NewRefund) -> Order:
         version=new.order.version + 1,
         event_sequence=new.order.event_sequence + len(_EVENT_TYPES),
         last_event_at=times[-1],
-        updated_at=new.refund.created_at,
+        updated_at=max(new.order.updated_at, new.refund.created_at),
     )
 
 
@@ -177,17 +177,24 @@ async def insert_refunds(session: Session, news: Sequence[NewRefund]) -> set[Ord
     return {(row["account_id"], row["live"], row["id"]) for row in rows}
 
 
+# An order that somebody else holds is passed over: its members go on alone and wait for its lock
+# for a while, the others are not kept waiting.
 _INSERT_REFUNDS = """
-WITH bumped AS (
-    UPDATE orders o
-       SET version = a.version, event_sequence = a.event_sequence,
-           last_event_at = a.last_event_at, updated_at = a.updated_at
+WITH free AS (
+    SELECT o.account_id, o.live, o.id, a.version, a.event_sequence, a.last_event_at, a.updated_at
       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::integer[], $5::integer[],
                   $6::bigint[], $7::timestamptz[], $8::timestamptz[])
            AS a (account_id, live, id, read_version, version, event_sequence, last_event_at,
                  updated_at)
-     WHERE o.account_id = a.account_id AND o.live = a.live AND o.id = a.id
+      JOIN orders o ON o.account_id = a.account_id AND o.live = a.live AND o.id = a.id
        AND o.version = a.read_version
+       FOR UPDATE OF o SKIP LOCKED
+), bumped AS (
+    UPDATE orders o
+       SET version = a.version, event_sequence = a.event_sequence,
+           last_event_at = a.last_event_at, updated_at = a.updated_at
+      FROM free a
+     WHERE o.account_id = a.account_id AND o.live = a.live AND o.id = a.id
     RETURNING o.account_id, o.live, o.id, o.currency, o.exponent, o.invoice_id
 ), lines AS (
     UPDATE order_lines l SET held = n.held::bigint[]

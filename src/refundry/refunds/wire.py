@@ -124,7 +124,9 @@ def _previous(draft: Draft, *, live: bool) -> str:
     """The changed attributes with their old values; `{}` where there was none."""
     assert draft.refund is not None
     assert draft.refund_before is not None
-    old = refund_view(draft.refund_before, part_facts(draft.order, draft.refund_before), live=live)
+    assert draft.order_before is not None
+    parts_before = part_facts(draft.order_before, draft.refund_before)
+    old = refund_view(draft.refund_before, parts_before, live=live)
     new = refund_view(draft.refund, part_facts(draft.order, draft.refund), live=live)
     changed = [name for name in draft.changed if old.get(name) != new.get(name)]
     return to_json_text({name: old.get(name, {}) for name in changed})

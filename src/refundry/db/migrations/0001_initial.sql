@@ -305,6 +305,7 @@ CREATE TABLE refunds (
 ) WITH (fillfactor = 80);
 
 CREATE INDEX refunds_newest ON refunds (account_id, live, created_at, seq);
+CREATE INDEX refunds_attention ON refunds (attention_since) WHERE attention_since IS NOT NULL;
 CREATE INDEX refunds_submit_due ON refunds (submit_due_at) WHERE submit_due_at IS NOT NULL;
 CREATE INDEX refunds_token_due ON refunds (token_expires_at) WHERE token_expires_at IS NOT NULL;
 CREATE UNIQUE INDEX refunds_token ON refunds (account_id, live, token_hash)
