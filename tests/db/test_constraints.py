@@ -392,10 +392,11 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
         tables,
     )
     others = {row["name"] for row in rows if row["columns"] != ["account_id", "live"]}
-    # What the workers look for is due in any account, and a processor knows an id alone.
+    # What is due or needs a person is looked for in all accounts; a processor knows an id alone.
     assert others == {
         "charge_operations_by_id",
         "charge_operations_due",
+        "refunds_attention",
         "refunds_submit_due",
         "refunds_token_due",
         "idempotency_keys_age",

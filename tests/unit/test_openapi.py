@@ -163,6 +163,7 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "NewFulfillment",
         "NewFulfillmentItem",
         "Notification",
+        "NotificationData",
         "ClockAdvance",
     }
 
@@ -229,7 +230,6 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("NewFulfillment", {"orderId": "o", "items": [{"skuId": "s", "cancelQuantity": "2.0000"}]}),
     ("Notification", TOLD),
     ("Notification", {**TOLD, "occurredTime": "2024-05-01T09:58:12Z"}),
-    ("Notification", {**TOLD, "data": {"operationId": "x", "more": 1}}),
 ]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("NewOrder", {}),

@@ -79,7 +79,7 @@ class Change:
     now: datetime
     drafts: list[Draft] = field(default_factory=list[Draft])
     refunds: dict[str, "Refund"] = field(default_factory=dict[str, "Refund"])
-    _published: bool = False
+    _published: Order | None = None
 
     def __post_init__(self) -> None:
         self.order = replace(
@@ -91,10 +91,19 @@ class Change:
 
     def order_event(self, event_type: EventType, changed: tuple[str, ...] = ()) -> None:
         """Record an event that publishes the order as it now is."""
-        if self._published:
+        if self._is_published():
             self.order = replace(self.order, version=self.order.version + 1)
-        self._published = True
+        self._published = self.order
         self.drafts.append(Draft(event_type, self.order, changed=changed))
+
+    def close(self) -> None:
+        """End the change: an order that went on after its event gets a version of its own."""
+        if self._is_published() and self.order != self._published:
+            self.order = replace(self.order, version=self.order.version + 1)
+
+    def _is_published(self) -> bool:
+        """Whether the present version is that of a snapshot that is out."""
+        return self._published is not None and self._published.version == self.order.version
 
     def charge_event(self, event_type: EventType, charge_id: str) -> None:
         """Record an event that publishes a charge as it now is."""

@@ -250,6 +250,7 @@ def _check_past_ids(ask: OrderAsk) -> InvalidField | None:
 
 
 def _charges(ask: OrderAsk, order: Order, ids: NewIds) -> tuple[Charge, ...]:
+    past = ask.state in IMPORT_STATES
     sent = ask.charges or (ChargeAsk(None, None, None, None, ()),) * len(ask.sources)
     return tuple(
         Charge(
@@ -257,7 +258,7 @@ def _charges(ask: OrderAsk, order: Order, ids: NewIds) -> tuple[Charge, ...]:
             source_id=source.id or ids.uuid(),
             source_type=source.type,
             amount=source.amount,
-            state=ChargeState.PENDING if source.waits else ChargeState.CAPTURABLE,
+            state=ChargeState.PENDING if source.waits and not past else ChargeState.CAPTURABLE,
             type=charge.type or "customer_initiated",
             created_at=order.created_at,
         )

@@ -62,6 +62,8 @@ class RefundType(StrEnum):
 
 
 _UNIT_SCALE = 10**6
+# Behind the six decimals only a binary float's noise is forgiven.
+_UNIT_NOISE = Fraction(1, 10**9)
 ITEM_TYPES = frozenset({RefundType.SHIPPING, RefundType.DUTY, RefundType.FEES})
 FULL_ONLY_TYPES = frozenset({RefundType.TAX, RefundType.IMPORTER_TAX})
 
@@ -227,7 +229,8 @@ def _check_precision(currency: Currency, ask: RefundAsk) -> InvalidField | None:
         if item.amount is None:
             continue
         if ask.basis is AmountBasis.UNIT:
-            fits = _unit_amount(item.amount) > 0
+            unit = _unit_amount(item.amount)
+            fits = unit > 0 and abs(unit - Fraction(item.amount)) <= _UNIT_NOISE
         else:
             fits = bool(to_minor(item.amount, currency))
         if not fits:

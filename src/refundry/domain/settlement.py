@@ -75,6 +75,7 @@ def submit(change: Change, refunds: Sequence[Refund], new_id: Callable[[], str])
     for refund in refunds:
         change.keep_refund(refund)
         finish(change, refund)
+    change.close()
     return sent
 
 
@@ -129,6 +130,7 @@ def settle(
     change.charge_event(EventType(f"order.charge.refund.{state}"), operation.charge_id)
     for refund in refunds:
         finish(change, refund)
+    change.close()
 
 
 def ask_for_information(
@@ -159,11 +161,15 @@ def expire(change: Change, refund: Refund) -> None:
     refund = replace(refund, token=None)
     if any(o.state in OPEN_STATES for o in operations_of(change.order, refund)):
         change.keep_refund(move(refund, RefundState.PENDING))
-    finish(change, refund)
+    finish(change, refund, unpaid=RefundState.EXPIRED)
+    change.close()
 
 
-def finish(change: Change, refund: Refund) -> None:
-    """End a refund whose records have all ended; does nothing while one is open."""
+def finish(change: Change, refund: Refund, *, unpaid: RefundState = RefundState.FAILED) -> None:
+    """End a refund whose records have all ended; does nothing while one is open.
+
+    unpaid: what it becomes if none of them was paid.
+    """
     operations = operations_of(change.order, refund)
     if not operations or any(operation.state in OPEN_STATES for operation in operations):
         return
@@ -172,21 +178,22 @@ def finish(change: Change, refund: Refund) -> None:
     ended = _paid_out(refund, paid, refund.shares)
     change.order = pay_out(change.order, refund.shares, ended.refunded_shares)
     if paid == 0:
-        _finish_failed(change, ended, operations)
+        _finish_unpaid(change, ended, operations, unpaid)
         return
     ended = _succeeded(ended)
     change.refund_event(EventType.REFUND_COMPLETE, ended)
     change.order_event(EventType.ORDER_REFUNDED)
 
 
-def _finish_failed(change: Change, refund: Refund, operations: Sequence[Operation]) -> None:
-    reason = _reason(operations)
-    expired = reason == INFORMATION_NOT_PROVIDED and refund.state is not RefundState.PENDING
-    state = RefundState.EXPIRED if expired else RefundState.FAILED
+def _finish_unpaid(
+    change: Change, refund: Refund, operations: Sequence[Operation], state: RefundState
+) -> None:
+    expired = state is RefundState.EXPIRED
     if refund.state is RefundState.PENDING_INFORMATION and not expired:
         refund = move(refund, RefundState.PENDING)
-    failed = replace(move(refund, state), failure_reason=reason)
-    change.refund_event(EventType.REFUND_FAILED, failed)
+    reason = INFORMATION_NOT_PROVIDED if expired else _reason(operations)
+    ended = replace(move(refund, state), failure_reason=reason)
+    change.refund_event(EventType.REFUND_FAILED, ended)
 
 
 def _succeeded(refund: Refund) -> Refund:
@@ -208,6 +215,7 @@ def fail_late(
         else:
             # Another record is still open: the refund ends by the ordinary rows.
             finish(change, refund)
+    change.close()
 
 
 def _lose(

@@ -10,8 +10,8 @@ from refundry.http.shapes import Sent, Text, Time, Timestamp, about, decimal, te
 _TEN_YEARS = 10 * 366 * 24 * 3600
 
 
-class NotificationData(Struct, rename="camel"):
-    """What a notification is about; further members are ignored."""
+class NotificationData(Struct, rename="camel", forbid_unknown_fields=True):
+    """What a notification is about."""
 
     operation_id: Annotated[Text, about("The operation, as it was named to the processor.")]
     code: Annotated[Sent[Text], about("The processor's code of a failure.")] = UNSET

@@ -85,37 +85,13 @@ _COLUMN_TEXTS = (
 _CARD_FIELDS = ("brand", "expirationMonth", "expirationYear", "fundingSource", "country")
 _LAST_DIGITS = re.compile(r"\d{4}", re.ASCII)
 # Types are stored in the contract's spelling, however they are sent.
-_SOURCE_TYPES = {
-    name.lower(): name
-    for name in [
-        "creditCard",
-        "directDebit",
-        "googlePay",
-        "applePay",
-        "payPal",
-        "payPalBilling",
-        "payPalCredit",
-        "wireTransfer",
-        "customerCredit",
-        "alipay",
-        "alipayCn",
-        "bPay",
-        "onlineBanking",
-        "codJapan",
-        "klarnaCredit",
-        "klarnaCreditRecurring",
-        "konbini",
-        "bankTransfer",
-        "msts",
-        "bancontact",
-        "giftCard",
-        "ideal",
-        "amazonPay",
-        "afterPay",
-        "ccAvenue",
-        "payCo",
-    ]
-}
+_DOCUMENTED_TYPES = (
+    "creditCard, directDebit, googlePay, applePay, payPal, payPalBilling, payPalCredit,"
+    " wireTransfer, customerCredit, alipay, alipayCn, bPay, onlineBanking, codJapan, klarnaCredit,"
+    " klarnaCreditRecurring, konbini, bankTransfer, msts, bancontact, giftCard, ideal, amazonPay,"
+    " afterPay, ccAvenue, payCo"
+)
+_SOURCE_TYPES = {name.lower(): name for name in re.split(r", *", _DOCUMENTED_TYPES)}
 # A source of such a type would be shown under a name that means something else.
 _NO_SOURCE_TYPES = frozenset({"id", "type", "amount", "owner", "upstreamId", "processorReference"})
 
@@ -152,7 +128,9 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
     shipping, choice = _shipping(body, currency)
     totals = _totals(body, currency)
     total = sum(map(sum, (line.ordered for line in lines))) + sum(shipping)
-    payment = body.object("payment", required=total > 0)
+    payment = body.object("payment")
+    if payment is None and not body.has("payment"):
+        payment = Fields({}, body.problems, "payment")
     sources, kept = _sources(payment, currency, live=live, required=total > 0)
     charges = _charges(payment, currency, now)
     texts = {name: body.text(name) for name in _COLUMN_TEXTS}
@@ -273,6 +251,7 @@ def _line(item: Fields, currency: Currency | None, *, imported: bool) -> tuple[L
     ):
         cells[component] = part.minor(name, currency) or 0 if part else 0
     fulfilled, cancelled = _imported_units(item, quantity, imported=imported)
+    state = item.enum("state", LineState)
     line = LineAsk(
         id=item.text("id", pattern=_ID),
         sku_id=sku_id,
@@ -282,7 +261,7 @@ def _line(item: Fields, currency: Currency | None, *, imported: bool) -> tuple[L
         physical=product is None or product.value("physical") is not False,
         fulfilled_units=fulfilled,
         cancelled_units=cancelled,
-        state=item.enum("state", LineState) if imported else None,
+        state=state if imported else None,
     )
     kept = {name: item.value(name) for name in _LINE_PASSED_ON if item.has(name)}
     if tax and tax.has("rate"):

@@ -30,7 +30,7 @@ def read_refund(body: Fields, basis: AmountBasis) -> RefundAsk:
     else:
         percent = body.percent("percent")
     refund_type = body.enum("type", RefundType)
-    if has_items and body.has("type"):
+    if has_items and refund_type is not None:
         body.invalid("type", body.value("type"))
     items = _read_items(body, with_whole=body.has("amount") or body.has("percent"))
     ask = RefundAsk(
