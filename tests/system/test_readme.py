@@ -89,7 +89,7 @@ def send(client: httpx.Client, line: str, variables: dict[str, str]) -> str:
                 body = next(words)
                 # What curl says of a body, unless a header says otherwise.
                 headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-            case "-s":
+            case "-s" | "-g":
                 pass
             case _:
                 assert not word.startswith("-"), f"this test does not know curl's {word}"
@@ -216,23 +216,18 @@ def test_the_commands_that_the_readme_names_exist(readme: str) -> None:
 def test_a_page_that_disagrees_is_noticed() -> None:
     """What this module is for: each of these answers differs from the one that is shown."""
     one, two = (str(uuid.UUID(int=number)) for number in (1, 2))
-    shown = '{"id":"%s","amount":13.51,\n  "state":"pending",…,"chargeId":"%s"}'
-    form = form_of(shown % (one, one))
-    body = '{"id":"%s","amount":%s,"state":"%s","x":1,"chargeId":"%s"}'
-    assert form.fullmatch(body % (two, "13.51", "pending", two))
+    shown = '{"id":"ID","amount":13.51,\n  "state":"pending",…,"chargeId":"ID"}'
+    form = form_of(shown.replace("ID", one))
+    right = f'{{"id":"{two}","amount":13.51,"state":"pending","x":1,"chargeId":"{two}"}}'
+    assert form.fullmatch(right)
     for wrong in (
-        body % (two, "13.50", "pending", two),
-        body % (two, "13.51", "failed", two),
-        body % (two, "13.51", "pending", one),
-        body.replace('"x":1,', "") % (two, "13.51", "pending", two),
-        '{"amount":13.51,"id":"%s","state":"pending","x":1,"chargeId":"%s"}' % (two, two),
+        right.replace("13.51", "13.50"),
+        right.replace("pending", "failed"),
+        right.replace(two, one, 1),
+        right.replace('"x":1,', ""),
+        right.replace('"amount":13.51,', "").replace('"x":1,', '"amount":13.51,"x":1,'),
     ):
         assert not form.fullmatch(wrong), wrong
-
-
-def test_every_link_of_the_readme_leads_somewhere(readme: str) -> None:
-    for target in links(readme):
-        assert (ROOT / target).exists(), target
 
 
 def links(text: str) -> list[str]:

@@ -131,12 +131,25 @@ def test_captures_come_before_cancels_within_an_element() -> None:
     assert [(each.entry, each.units) for each in order.charges[0].operations] == [(0, 1), (0, 1)]
 
 
-def test_credit_is_captured_first_and_cancelled_last() -> None:
-    sources = [("creditCard", 600), ("customerCredit", 400)]
-    order = accepted(line(cells(1000), 2), sources=sources)
-    order, _ = do(order, ask(0, 1, 1))
-    amounts = [(o.kind.value, o.amount) for charge in order.charges for o in charge.operations]
-    assert amounts == [("capture", 100), ("cancel", 500), ("capture", 400)]
+@pytest.mark.parametrize(
+    ("asked", "amounts"),
+    [
+        (ask(0, 1), [("customerCredit", "capture", 400), ("creditCard", "capture", 100)]),
+        (ask(0, 0, 1), [("creditCard", "cancel", 500)]),
+        (ask(0, 0, 2), [("customerCredit", "cancel", 400), ("creditCard", "cancel", 600)]),
+    ],
+)
+def test_credit_is_captured_first_and_cancelled_last(
+    asked: FulfillmentAsk, amounts: list[tuple[str, str, int]]
+) -> None:
+    sources = [("customerCredit", 400), ("creditCard", 600)]
+    order, _ = do(accepted(line(cells(1000), 2), sources=sources), asked)
+    made = [
+        (charge.source_type, each.kind.value, each.amount)
+        for charge in order.charges
+        for each in charge.operations
+    ]
+    assert made == amounts
 
 
 def test_a_capture_that_fails_opens_its_charge_and_frees_its_cells() -> None:

@@ -210,14 +210,22 @@ def test_an_import_without_figures_is_fulfilled_and_captured() -> None:
     assert set(made.state_times) == {"created", "fulfilled"}
 
 
-def test_an_import_takes_captures_from_credit_first_and_cancels_from_the_card() -> None:
-    sources = (SourceAsk(None, "creditCard", 600), SourceAsk(None, "customerCredit", 400))
-    sent = ask(line(cells(1000), 2, fulfilled=1, cancelled=1), sources=sources, state="complete")
-    operations = [
-        [(each.kind.value, each.amount) for each in charge.operations]
-        for charge in taken(sent).charges
-    ]
-    assert operations == [[("capture", 100), ("cancel", 500)], [("capture", 400)]]
+@pytest.mark.parametrize(
+    ("fulfilled", "cancelled", "operations"),
+    [
+        (1, 0, [[("capture", 400)], [("capture", 100)]]),
+        (0, 1, [[], [("cancel", 500)]]),
+        (1, 1, [[("capture", 400)], [("capture", 100), ("cancel", 500)]]),
+    ],
+)
+def test_an_import_takes_captures_from_credit_first_and_cancels_from_the_card(
+    fulfilled: int, cancelled: int, operations: list[list[tuple[str, int]]]
+) -> None:
+    sources = (SourceAsk(None, "customerCredit", 400), SourceAsk(None, "creditCard", 600))
+    units = line(cells(1000), 2, fulfilled=fulfilled, cancelled=cancelled)
+    order = taken(ask(units, sources=sources, state="complete"))
+    made = [[(o.kind.value, o.amount) for o in charge.operations] for charge in order.charges]
+    assert made == operations
 
 
 def test_once_an_import_gives_fulfilled_units_the_others_have_none() -> None:

@@ -1,0 +1,97 @@
+"""Which steps a run takes, in which order, and about how long each will be."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Part(StrEnum):
+    """What `--only` may name."""
+
+    CLIENT = "client"
+    START = "start"
+    REFUNDS = "refunds"
+    ORDERS = "orders"
+    MEMORY = "memory"
+
+
+LOADS = (Part.REFUNDS, Part.ORDERS)
+CLIENTS = (1, 8, 32)
+STARTS = 5
+
+HTTP = "http"
+OWN = "own"
+PLAIN = "plain"
+
+# Who does a load: the service over HTTP, or pgbench alone, with the service's own statements or
+# with the plain form of bench/plain.sql.
+SIDES = {Part.REFUNDS: (PLAIN, OWN, HTTP), Part.ORDERS: (OWN, HTTP)}
+
+# Each load is measured in two rounds, the second in the opposite order, so that a machine that
+# gets slower or faster meanwhile does so for all sides.
+ROUNDS = 2
+
+# Before anything counts: connections are made, statements prepared, caches filled.
+WARM_SECONDS = 1.0
+
+_WHO = {
+    HTTP: "over HTTP",
+    OWN: "PostgreSQL alone, own form",
+    PLAIN: "PostgreSQL alone, plain form",
+}
+
+# What a load costs besides: the checkpoint before it, the start of its processes.
+_EXTRA_SECONDS = 1.0
+_LAID_PER_SECOND = 1500
+_START_SECONDS = 2.0
+_SET_UP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """seconds: of each measured load. parts: those that were asked for."""
+
+    seconds: float
+    orders: int
+    parts: frozenset[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. part None: it prepares the others. side: who does it, where it is a load."""
+
+    title: str
+    seconds: float
+    part: Part | None = None
+    clients: int = 0
+    side: str = ""
+
+
+def plan_steps(options: Options) -> list[Step]:
+    """Every step of a run, in order."""
+    steps = [Step("start PostgreSQL and the service, take one order in", _SET_UP_SECONDS)]
+    steps.append(Step(f"lay {options.orders} orders", options.orders / _LAID_PER_SECOND))
+    if Part.CLIENT in options.parts:
+        seconds = options.seconds + _EXTRA_SECONDS
+        steps.append(Step("the client against a trivial server", seconds, Part.CLIENT, CLIENTS[-1]))
+    if Part.START in options.parts:
+        steps += [
+            Step(f"cold start {n + 1} of {STARTS}", _START_SECONDS, Part.START)
+            for n in range(STARTS)
+        ]
+    loads = [part for part in LOADS if part in options.parts]
+    steps += _load_steps(loads, options.seconds)
+    if Part.MEMORY in options.parts:
+        seconds = 2 * (options.seconds + WARM_SECONDS) + _START_SECONDS
+        steps.append(Step("memory of `refundry serve` under load", seconds, Part.MEMORY))
+    return steps
+
+
+def _load_steps(loads: Sequence[Part], seconds: float) -> Iterator[Step]:
+    cost = WARM_SECONDS + seconds + _EXTRA_SECONDS
+    for round_number in range(ROUNDS):
+        for part in loads:
+            for clients in CLIENTS:
+                for side in SIDES[part] if round_number % 2 == 0 else SIDES[part][::-1]:
+                    title = f"{part}, {clients} at once, {_WHO[side]}, round {round_number + 1}"
+                    yield Step(title, cost, part, clients, side)

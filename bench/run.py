@@ -1,0 +1,238 @@
+"""Goes through the steps of a run and collects what they measure."""
+
+import asyncio
+import statistics
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+
+from bench.laying import lay_orders
+from bench.loads import client_limit, run_client
+from bench.measures import Measure
+from bench.plan import CLIENTS, HTTP, LOADS, Options, Part, Step, plan_steps
+from bench.processes import command, descendants, memory, processor_seconds
+from bench.progress import Progress
+from bench.reference import run_pgbench
+from bench.sides import Side, compare
+from bench.stage import BenchFailed, Service, Stage, take_order
+from bench.statements import Scripts, take_scripts
+from refundry.access.commands import OpenedAccount, open_account
+from refundry.db.database import connect_arguments, open_database
+from refundry.db.embedded import Server
+from refundry.hosting import database_ready
+from refundry.tenant import Tenant
+
+T = TypeVar("T")
+
+_MIB = 1024 * 1024
+_COUNT = "SELECT count(*) FROM refunds"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all steps need."""
+
+    options: Options
+    folder: Path
+    stage: Stage
+    progress: Progress
+    steps: list[Step]
+
+    def begin(self, *parts: Part | None) -> Iterator[Step]:
+        """The steps of these parts, each announced when its turn has come."""
+        for step in self.steps:
+            if step.part in parts:
+                self.progress.begin(step)
+                yield step
+
+    def server(self) -> AbstractContextManager[Server | None]:
+        """PostgreSQL on the data directory, for as long as the block runs."""
+        return database_ready(self.stage.settings, "make bench", self.progress.say, exclusive=True)
+
+
+def run(options: Options, folder: Path) -> list[Measure]:
+    """Take all steps in `folder`. Raises BenchFailed where there is nothing to measure."""
+    steps = plan_steps(options)
+    scene = Scene(options, folder, Stage(folder), Progress(steps), steps)
+    with scene.server():
+        account, order_id = _prepare(scene)
+    return [
+        *_client_limit(scene, account),
+        *_cold_start(scene),
+        *_loads(scene, account, order_id),
+        *_memory(scene, account),
+    ]
+
+
+def _prepare(scene: Scene) -> tuple[OpenedAccount, str]:
+    """Lay the orders; gives the account that they belong to and the one they are copies of."""
+    preparations = scene.begin(None)
+    next(preparations)
+
+    async def open_bench_account() -> OpenedAccount:
+        async with open_database(scene.stage.settings) as database:
+            return await open_account(database, "Bench", now=datetime.now(UTC))
+
+    account = asyncio.run(open_bench_account())
+    with scene.stage.service("api") as service:
+        order_id = take_order(scene.stage, service.port, account.secret_test)
+    next(preparations)
+    _on_connection(
+        scene.stage,
+        lambda connection: lay_orders(
+            connection, order_id, scene.options.orders, scene.progress.say
+        ),
+    )
+    return account, order_id
+
+
+def _client_limit(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
+    for step in scene.begin(Part.CLIENT):
+        limit = client_limit(account.secret_test, step.clients, scene.options.seconds)
+        yield Measure(f"client_limit_{step.clients}", limit, "requests/s")
+
+
+def _cold_start(scene: Scene) -> Iterator[Measure]:
+    """From the exec of `refundry serve` on the directory as it is until it answers."""
+    seconds: list[float] = []
+    for _ in scene.begin(Part.START):
+        with scene.stage.service("serve") as service:
+            seconds.append(service.start_seconds)
+    if seconds:
+        yield Measure("cold_start", statistics.median(seconds), "s")
+
+
+def _loads(scene: Scene, account: OpenedAccount, order_id: str) -> Iterator[Measure]:
+    """Every load on both sides, against the API alone: no worker takes from the two cores."""
+    parts = [part for part in LOADS if part in scene.options.parts]
+    if not parts:
+        return
+    sides: dict[tuple[Part | None, int], dict[str, Side]] = {}
+    tenant = Tenant(account.account_id, live=False)
+    with scene.server() as server, scene.stage.service("api") as service:
+        assert server is not None
+        scripts = asyncio.run(
+            take_scripts(scene.stage.settings, tenant, order_id, scene.options.orders)
+        )
+        ground = _Ground(scene, server, service, account.secret_test, scripts)
+        for step in scene.begin(*parts):
+            load = sides.setdefault((step.part, step.clients), {})
+            ground.load(step, load.setdefault(step.side, Side()))
+    for part in parts:
+        for clients in CLIENTS:
+            yield from compare(part, clients, sides[part, clients])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """A running server with the service on it, to be loaded from both sides."""
+
+    scene: Scene
+    server: Server
+    service: Service
+    key: str
+    scripts: Scripts
+
+    def load(self, step: Step, side: Side) -> None:
+        """Take one step and add what came of it to `side`."""
+        # So that all loads begin alike: the first change of a page after a checkpoint costs more.
+        self._run("CHECKPOINT")
+        refunds = self._run(_COUNT)
+        postgres = processor_seconds(self.server.pid)
+        service = processor_seconds(self.service.pid)
+        sent = self._over_http(step, side) if step.side == HTTP else self._alone(step, side)
+        side.postgres_seconds += processor_seconds(self.server.pid) - postgres
+        side.service_seconds += processor_seconds(self.service.pid) - service
+        side.requests += sent
+        if step.part is Part.REFUNDS:
+            self._check_written(step, side, sent, self._run(_COUNT) - refunds)
+
+    def _over_http(self, step: Step, side: Side) -> int:
+        assert step.part is not None
+        options = self.scene.options
+        answers = run_client(
+            step.part,
+            port=self.service.port,
+            key=self.key,
+            orders=options.orders,
+            clients=step.clients,
+            seconds=options.seconds,
+        )
+        side.micros += answers.micros
+        side.rates.append(len(answers.micros) / options.seconds)
+        side.client_seconds += answers.processor_seconds
+        return answers.all
+
+    def _alone(self, step: Step, side: Side) -> int:
+        scripts = self.scripts.refunds if step.part is Part.REFUNDS else self.scripts.orders
+        done = run_pgbench(
+            scripts[step.side],
+            folder=self.scene.folder,
+            data_dir=self.scene.stage.settings.data_dir,
+            clients=step.clients,
+            seconds=self.scene.options.seconds,
+        )
+        side.rates.append(done.rate)
+        return done.all
+
+    def _check_written(self, step: Step, side: Side, sent: int, written: int) -> None:
+        """Every 201 is a row. pgbench does not look whether its guarded write found its version,
+        as the service does, so what was not written does not count for it either."""
+        if step.side == HTTP and written != sent:
+            raise BenchFailed(f"{sent} refunds were answered with 201, {written} are there")
+        side.rates[-1] *= written / sent
+
+    def _run(self, statement: str) -> int:
+        """The one number that a statement gives."""
+
+        async def run(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+            return await connection.fetchval(statement)
+
+        return _on_connection(self.scene.stage, run)
+
+
+def _memory(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
+    """Of every process of `refundry serve`, its worker included, after both loads."""
+    for _ in scene.begin(Part.MEMORY):
+        with scene.stage.service("serve") as service:
+            for part in LOADS:
+                run_client(
+                    part,
+                    port=service.port,
+                    key=account.secret_test,
+                    orders=scene.options.orders,
+                    clients=CLIENTS[-1],
+                    seconds=scene.options.seconds,
+                )
+            yield from memory_measures(service.pid)
+
+
+def memory_measures(root: int) -> Iterator[Measure]:
+    """Ours by process; PostgreSQL's as one sum, in which what they share counts once."""
+    database = 0
+    for pid in descendants(root):
+        words = command(pid)
+        if "refundry" in words:
+            name = words[words.index("refundry") + 1]
+            yield Measure(f"memory_{name}", memory(pid).rss / _MIB, "MiB")
+        else:
+            database += memory(pid).pss
+    yield Measure("memory_postgres", database / _MIB, "MiB")
+
+
+def _on_connection(
+    stage: Stage, work: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]]"
+) -> T:
+    async def run() -> T:
+        connection = await asyncpg.connect(**connect_arguments(stage.settings))
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
