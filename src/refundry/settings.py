@@ -1,5 +1,6 @@
 """Configuration: defaults, then a TOML file, then `REFUNDRY_...` variables, then options."""
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from msgspec import Meta
 
 _PREFIX = "REFUNDRY_"
 _SECRET_FIELDS = frozenset(
-    {"encryption_key", "sandbox_secret", "processor_secret", "test_processor_secret"}
+    {"encryption_key", "sandbox_secret", "processor_secret", "test_processor_secret", "smtp_url"}
 )
 
 
@@ -21,6 +22,10 @@ _URL_SERVER = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d{1,5})?", re.ASCII)
 _PASSWORD_PARAMETER = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 _VALIDATION_PATH = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+)`")
 
+# smtps: TLS from the start; smtp: STARTTLS where the server offers it.
+_SMTP_URL = re.compile(r"smtps?://(?:[^@/]+@)?[^@/:]+(?::\d{1,5})?/?", re.ASCII)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Count = Annotated[int, Meta(ge=1)]
 PerSecond = Annotated[int, Meta(ge=0)]
 # A year: what is longer was meant otherwise, and far longer ones no clock can add.
@@ -57,6 +62,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     test_processor_url: str | None = None
     test_processor_secret: str | None = None
     processor_timeout: Annotated[float, Meta(gt=0, le=31_536_000)] = 10
+    webhook_allow_http: bool = False
+    webhook_allow_networks: str | None = None
+    smtp_url: str | None = None
+    mail_from: str = "refundry@localhost"
 
     def __post_init__(self) -> None:
         self._check_http("processor", self.processor, self.processor_url, self.processor_secret)
@@ -70,6 +79,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise BadSettings(
                 "database_url is not of the form postgresql://user:password@host:port/database"
             )
+
+        self.webhook_networks()
+        if self.smtp_url is not None and not _SMTP_URL.fullmatch(self.smtp_url):
+            raise BadSettings("smtp_url is not of the form smtp://user:password@host:port")
+
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """The networks that are open to webhooks although they are not public."""
+        names = [name.strip() for name in (self.webhook_allow_networks or "").split(",")]
+        try:
+            return tuple(ipaddress.ip_network(name) for name in names if name)
+        except ValueError as error:
+            raise BadSettings(f"webhook_allow_networks: {error}") from error
 
     @staticmethod
     def _check_http(name: str, choice: str, url: str | None, secret: str | None) -> None:

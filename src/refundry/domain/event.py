@@ -25,6 +25,9 @@ class EventType(StrEnum):
     ORDER_FULFILLED = "order.fulfilled"
     ORDER_COMPLETE = "order.complete"
     ORDER_REFUNDED = "order.refunded"
+    ORDER_DISPUTE = "order.dispute"
+    ORDER_DISPUTE_RESOLVED = "order.dispute.resolved"
+    ORDER_CHARGEBACK = "order.chargeback"
     CHARGE_PENDING = "order.charge.pending"
     CHARGE_CAPTURABLE = "order.charge.capturable"
     CHARGE_PROCESSING = "order.charge.processing"
@@ -47,6 +50,10 @@ class EventType(StrEnum):
     REFUND_COMPLETE = "refund.complete"
     REFUND_FAILED = "refund.failed"
     REFUND_UPDATED = "refund.updated"
+    RETURN_CREATED = "return.created"
+    RETURN_UPDATED = "return.updated"
+    RETURN_ACCEPTED = "return.accepted"
+    SALES_TRANSACTION_CREATED = "sales_transaction.created"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,16 @@ TOKEN_GAP = "00000000-token-kept-apart-000000000000"  # noqa: S105 - stands for 
 """Stands in a stored payload where a refund token belongs; the token is kept encrypted."""
 
 
+# Pieces of the statements that write events. b: the account and mode; e: an event in the making.
+SUBSCRIBED = """ARRAY(SELECT w.id FROM webhooks w
+                           WHERE w.account_id = b.account_id AND w.live = b.live AND w.enabled
+                             AND e.type = ANY (w.types)
+                           ORDER BY w.seq)"""
+DELIVER_WRITTEN = """INSERT INTO deliveries (account_id, live, webhook_id, event_id, due_at)
+        SELECT written.account_id, written.live, webhook_id, written.id, written.created_at
+          FROM written, unnest(written.webhook_ids) AS webhook_id"""
+
+
 def event_times(now: datetime, last: datetime | None, count: int) -> list[datetime]:
     """`count` instants, each later than the one before and than the order's last event."""
     first = now if last is None or now > last else last + _STEP
@@ -53,17 +63,26 @@ async def append_events(
     times: Sequence[datetime],
     first_sequence: int,
 ) -> None:
-    """Write events of one order, in their order; first_sequence: of the first of them."""
+    """Write events of one order, in their order; first_sequence: of the first of them.
+
+    Each goes to the enabled webhooks that subscribe to its type, as deliveries that are due.
+    """
     await tx.execute(
-        """
-        INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object, previous,
-                            sealed_token, created_at)
-        SELECT $1, $2, $3, e.sequence, e.id, e.type, e.object, e.previous, e.sealed, e.created_at
-          FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
-                      $10::timestamptz[])
-               WITH ORDINALITY
-               AS e (sequence, id, type, object, previous, sealed, created_at, place)
-         ORDER BY e.place
+        f"""
+        WITH written AS (
+            INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object,
+                                previous, sealed_token, created_at, webhook_ids)
+            SELECT $1, $2, $3, e.sequence, e.id, e.type, e.object, e.previous, e.sealed,
+                   e.created_at, {SUBSCRIBED}
+              FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                          $9::bytea[], $10::timestamptz[])
+                   WITH ORDINALITY
+                   AS e (sequence, id, type, object, previous, sealed, created_at, place)
+             CROSS JOIN (SELECT $1::text AS account_id, $2::boolean AS live) AS b
+             ORDER BY e.place
+            RETURNING account_id, live, id, created_at, webhook_ids
+        )
+        {DELIVER_WRITTEN}
         """,
         tenant.account_id, tenant.live, order_id,
         [first_sequence + index for index in range(len(events))],

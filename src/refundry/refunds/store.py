@@ -18,7 +18,7 @@ from refundry.domain.refund import Element, Part, Refund, RefundState, RefundTyp
 from refundry.errors import required
 from refundry.ids import new_uuid
 from refundry.orders.store import cells_text, flatten, read_array, unflatten
-from refundry.outbox.store import event_times
+from refundry.outbox.store import DELIVER_WRITTEN, SUBSCRIBED, event_times
 from refundry.sealing import Vault
 from refundry.tenant import Tenant
 
@@ -179,7 +179,7 @@ async def insert_refunds(session: Session, news: Sequence[NewRefund]) -> set[Ord
 
 # An order that somebody else holds is passed over: its members go on alone and wait for its lock
 # for a while, the others are not kept waiting.
-_INSERT_REFUNDS = """
+_INSERT_REFUNDS = f"""
 WITH free AS (
     SELECT o.account_id, o.live, o.id, a.version, a.event_sequence, a.last_event_at, a.updated_at
       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::integer[], $5::integer[],
@@ -219,14 +219,19 @@ WITH free AS (
       JOIN bumped b ON b.account_id = r.account_id AND b.live = r.live AND b.id = r.order_id
      ORDER BY r.place
 ), written AS (
-    INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object, created_at)
-    SELECT b.account_id, b.live, b.id, e.sequence, e.id, e.type, e.object, e.created_at
+    INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object, created_at,
+                        webhook_ids)
+    SELECT b.account_id, b.live, b.id, e.sequence, e.id, e.type, e.object, e.created_at,
+           {SUBSCRIBED}
       FROM unnest($28::text[], $29::boolean[], $30::text[], $31::bigint[], $32::text[],
                   $33::text[], $34::text[], $35::timestamptz[])
            WITH ORDINALITY
            AS e (account_id, live, order_id, sequence, id, type, object, created_at, place)
       JOIN bumped b ON b.account_id = e.account_id AND b.live = e.live AND b.id = e.order_id
      ORDER BY e.place
+    RETURNING account_id, live, id, created_at, webhook_ids
+), delivered AS (
+    {DELIVER_WRITTEN}
 )
 SELECT account_id, live, id FROM bumped
 """

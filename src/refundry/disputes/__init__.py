@@ -1,0 +1,1 @@
+"""Disputes, chargebacks and sales transactions."""

@@ -1,0 +1,1 @@
+"""Goods that come back, and the refunds that their acceptance makes."""
