@@ -70,9 +70,9 @@ def sales_of(api: Api, order: Doc) -> list[Doc]:
     return expect(api.get(f"/sales-transactions?orderId={order['id']}"))["data"][::-1]
 
 
-def tell(service: Service, type: str, note: str | None = None, **data: object) -> Doc:
-    """A notification of the processor, new unless `note` is its id; the answer to it."""
-    return expect(service.notify(type, data, note or str(uuid.uuid4())))
+def tell(service: Service, type: str, **data: object) -> Doc:
+    """A new notification of the processor; the answer to it."""
+    return expect(service.notify(type, data, str(uuid.uuid4())))
 
 
 def assert_refund_in_dispute(response: httpx.Response) -> None:

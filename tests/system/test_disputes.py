@@ -14,7 +14,6 @@ from tests.support.disputes import (
     given_dispute,
     lose,
     sales_of,
-    tell,
     win,
 )
 from tests.support.fixtures import (
@@ -220,8 +219,8 @@ def test_d_12_the_processor_says_so(service: Service, api: Api) -> None:
     charge_id = order["payment"]["charges"][0]["id"]
     start, note, reference = mark(api), str(uuid.uuid4()), f"case-{uuid.uuid4()}"
     data = {"processorReference": reference, "chargeId": charge_id, "amount": 27.01}
-    assert tell(service, "dispute.opened", note, **data) == NOTED
-    repeated = tell(service, "dispute.opened", note, **data)
+    assert expect(service.notify("dispute.opened", data, note)) == NOTED
+    repeated = expect(service.notify("dispute.opened", data, note))
     assert repeated == {"received": True, "duplicate": True}
     assert types_since(api, start) == ["order.dispute"]
     (dispute,) = disputes_of(api, order)

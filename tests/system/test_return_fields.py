@@ -64,7 +64,11 @@ def missing(parameter: str) -> Doc:
 
 
 def test_every_bad_field_is_listed(api: Api) -> None:
-    body = {"items": [{"quantity": 0}, {"skuId": "s"}], "reason": "x" * 65, "metadata": {"a": []}}
+    body: Doc = {
+        "items": [{"quantity": 0}, {"skuId": "s"}],
+        "reason": "x" * 65,
+        "metadata": {"a": []},
+    }
     assert errors_of(api.post("/returns", body)) == [
         missing("orderId"),
         missing("items[0].itemId"),
