@@ -1,7 +1,7 @@
 """The payload of every documented event, member by member and in order, as the service makes it.
 
-A layout names members in their order: `name{...}` an object, `name[...; ...]` a list and its
-objects, anything else a plain value.
+A layout names members in their order: `name{...}` an object, `name[...; ...]` a list and the
+objects in it, anything else a plain value.
 """
 
 import re
@@ -128,7 +128,7 @@ def layout(value: Any) -> str:
         members = cast(dict[str, Any], value)
         return "{" + " ".join(key + layout(each) for key, each in members.items()) + "}"
     if isinstance(value, list):
-        objects = [layout(each)[1:-1] for each in cast(list[Any], value)]
+        objects = [layout(each)[1:-1] for each in cast(list[Any], value) if isinstance(each, dict)]
         return "[" + "; ".join(objects) + "]"
     return ""
 

@@ -29,7 +29,7 @@ from tests.support.fixtures import (
     settle,
     types_since,
 )
-from tests.support.http import Api, Doc, assert_invalid, assert_missing, expect, money
+from tests.support.http import Api, Doc, assert_invalid, assert_missing, error, expect, money, read
 from tests.support.service import Service
 
 
@@ -146,12 +146,10 @@ def test_a_reference_is_not_replaced(case: Case) -> None:
 
 def test_more_than_there_is_is_never_booked(case: Case) -> None:
     start = mark(case.api)
-    assert case.opened(27.02) == NOTED
-    assert case.disputes == []
-    case.opened()
+    case.opened(30.00)
     assert case.lost(27.02) == NOTED
     (dispute,) = case.disputes
-    assert (dispute["state"], dispute["amount"]) == ("open", money("27.01"))
+    assert (dispute["state"], dispute["amount"]) == ("open", money("30.0"))
     assert_available(case.api, case.order, "27.01")
     assert types_since(case.api, start) == ["order.dispute"]
 
@@ -227,6 +225,7 @@ def test_fields_of_the_notifications(service: Service) -> None:
         data = {key: value for key, value in lost.items() if key != name}
         assert_missing(service.notify("dispute.lost", data, "n2"), f"data.{name}")
     assert_missing(service.notify("dispute.won", {}, "n3"), "data.processorReference")
-    assert_invalid(service.notify("dispute.settled", {"processorReference": "r"}, "n4"), "type",
-                   "dispute.settled")  # fmt: skip
+    told = read(service.notify("dispute.settled", {"processorReference": "r"}, "n4"))
+    message = "'dispute.settled' is not a valid type."
+    assert told["errors"][0] == error("invalid_parameter", "type", message)
     assert_invalid(service.notify("dispute.lost", lost | {"fraud": "no"}, "n5"), "data.fraud", "no")

@@ -1,5 +1,7 @@
 """What the operations on disputes refuse and show, and who may use them."""
 
+import json
+
 import pytest
 
 from tests.support.disputes import (
@@ -98,11 +100,22 @@ def test_more_than_was_disputed_may_be_lost(api: Api, order: Doc) -> None:
 def test_amounts_are_positive_and_within_the_limit(
     api: Api, order: Doc, amount: object, shown: str
 ) -> None:
-    assert_invalid(ask_dispute(api, order, amount=amount), "amount", shown)
-    assert get_order(api, order)["state"] == "complete"
     dispute = given_dispute(api, order)
     assert_invalid(ask_to_lose(api, dispute, amount), "amount", shown)
     assert get_dispute(api, dispute) == dispute
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10.005, True])
+def test_a_disputed_amount_is_positive_and_exact(api: Api, order: Doc, amount: object) -> None:
+    assert_invalid(ask_dispute(api, order, amount=amount), "amount", json.dumps(amount))
+    assert get_order(api, order)["state"] == "complete"
+
+
+def test_banks_may_dispute_more_than_is_left(api: Api, order: Doc) -> None:
+    settled_refund(api, order, amount=13.51)
+    dispute = given_dispute(api, order, amount=27.01)
+    assert dispute["amount"] == money("27.01")
+    assert lose(api, dispute)["chargebackAmount"] == money("13.5")
 
 
 def test_fields_of_a_dispute(api: Api, order: Doc) -> None:
@@ -175,8 +188,7 @@ def test_an_accepted_order_goes_back_to_accepted(api: Api) -> None:
 
 def test_nothing_can_be_lost_of_a_charge_without_captures(api: Api) -> None:
     order = given_accepted(api, "A")
-    assert_invalid(ask_dispute(api, order, amount=27.01), "amount", "27.01")
-    dispute = given_dispute(api, order)
+    dispute = given_dispute(api, order, amount=27.01)
     assert_invalid(ask_to_lose(api, dispute, 0.01), "amount", "0.01")
 
 
