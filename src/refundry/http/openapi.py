@@ -47,6 +47,9 @@ _TAGS = {
     "Sources": "The means of payment of an order.",
     "Fulfillments": "Units shipped or given up: what captures and cancels follow from.",
     "Refunds": "Money on its way back to a shopper.",
+    "Returns": "Goods on their way back, and the refunds that they bring.",
+    "Disputes": "The bank's case on a charge, and what it takes if the case is lost.",
+    "Sales transactions": "What chargebacks took, line by line.",
     "Events": "Every change, as it was when it was made; kept for 90 days at least.",
     "Processors": "What payment processors tell by themselves.",
     "Sandbox": "Helps for test mode.",
@@ -112,10 +115,10 @@ def _operation_id(operation: Operation) -> str:
         return f"list{noun.removesuffix('List')}s"
     if operation.method == "GET":
         return f"get{noun}"
-    if "{id}" in operation.path:
-        return f"update{noun}"
     if operation.status == 201:
         return f"create{noun}"
+    if "{id}" in operation.path:
+        return f"update{noun}"
     first, *rest = operation.handler.__name__.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
