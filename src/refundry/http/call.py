@@ -106,6 +106,7 @@ class Operation:
 
     resource: what a restricted key needs a permission for; None: secret keys only. body, answer:
     the shapes as msgspec Structs. open: needs no key. any_media: does not answer in JSON alone.
+    most: how many objects a page may hold.
     example: a body that works on the sandbox's first order.
     """
 
@@ -121,6 +122,7 @@ class Operation:
     status: int = 200
     filters: tuple[Filter, ...] = ()
     paged: bool = False
+    most: int = 100
     expands: bool = False
     refusals: tuple[int, ...] = ()
     open: bool = False
