@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from refundry.app import documented_operations
-from refundry.domain.event_catalogue import EMISSIONS, FLOWS, NEVER_EMITTED, Flow, Resource
+from refundry.domain.event_catalogue import EMISSIONS, FLOWS, Flow, Resource
 from refundry.http.openapi import openapi_document
 from refundry.http.reference_fields import Schemas, type_name
 from refundry.settings import Settings
+from refundry.webhooks.types import SUBSCRIBABLE
 
 _WIDTH = 100
 _INTRODUCTION = """\
@@ -81,7 +82,7 @@ def _sentence(flow: Flow) -> str:
 
 
 def _never() -> str:
-    words = ", ".join(f"`{name}`" for name in NEVER_EMITTED)
+    words = ", ".join(f"`{name}`" for name in SUBSCRIBABLE if name not in EMISSIONS)
     return textwrap.fill(words, _WIDTH, break_on_hyphens=False)
 
 

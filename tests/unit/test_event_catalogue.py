@@ -1,9 +1,7 @@
 """The table of events is whole, and the sequences in it are those that really come."""
 
-import re
-
 from refundry.domain.event import EventType
-from refundry.domain.event_catalogue import EMISSIONS, FLOWS, NEVER_EMITTED, Resource
+from refundry.domain.event_catalogue import EMISSIONS, FLOWS, Resource
 from refundry.http.reference import reference_page
 from tests.support.fixtures import CAPTURE, FAILURE, SUCCESS
 from tests.support.reference import DOCUMENT
@@ -18,12 +16,6 @@ def test_every_type_says_when_it_is_sent_and_with_what() -> None:
         alone = {"refund": "Refund", "return": "Return", "order": "Order"}
         assert each.resource == alone.get(prefix, each.resource), kind
         assert (each.resource == "Charge") == kind.startswith("order.charge."), kind
-
-
-def test_what_is_never_sent_is_not_sent() -> None:
-    assert len(set(NEVER_EMITTED)) == len(NEVER_EMITTED)
-    assert not set(NEVER_EMITTED) & {kind.value for kind in EventType}
-    assert all(re.fullmatch(r"[a-zA-Z_]+(\.[a-z_]+)+", name) for name in NEVER_EMITTED)
 
 
 def test_the_sequences_are_those_of_the_contract() -> None:
