@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from schemathesis.specs.openapi import definitions
 
+from refundry.disputes.reading import read_dispute, read_resolution
 from refundry.domain.refund import AmountBasis
 from refundry.errors import BadFields
 from refundry.http.document import read_object
@@ -19,6 +20,7 @@ from refundry.operations import routes
 from refundry.orders.fulfillments import read_fulfillment
 from refundry.orders.reading import read_order
 from refundry.refunds.reading import read_refund
+from refundry.returns.reading import read_return, read_return_update
 from tests.support.reference import (
     DOCUMENT,
     OPERATIONS,
@@ -174,6 +176,14 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "WebhookUpdate",
         "Resend",
         "Recover",
+        "NewReturn",
+        "NewReturnItem",
+        "ReturnUpdate",
+        "AcceptedUnits",
+        "ReturnLocation",
+        "ReturnAddress",
+        "NewDispute",
+        "DisputeResolution",
     }
 
 
@@ -204,6 +214,10 @@ READERS: dict[str, Callable[[Fields], object]] = {
     "RefundUpdate": _given_update,
     "NewFulfillment": read_fulfillment,
     "Notification": routes._read,  # pyright: ignore[reportPrivateUsage]
+    "NewReturn": read_return,
+    "ReturnUpdate": lambda fields: read_return_update(fields, {}),
+    "NewDispute": read_dispute,
+    "DisputeResolution": read_resolution,
 }
 LINE = {"skuId": "s", "amount": 10, "quantity": 1}
 CARD = {"number": "4444222233331111"}
@@ -213,6 +227,11 @@ REFUND = {"orderId": "o", "currency": "USD"}
 ELEMENT = {"itemId": "i", "amount": 1}
 UNITS = {"itemId": "i", "quantity": 1}
 TOLD = {"id": "n", "type": "refund.complete", "data": {"operationId": "x"}}
+OPENED = {"processorReference": "d1", "chargeId": "c", "amount": 27.01}
+LOST = {"processorReference": "d1", "amount": "10.00", "fraud": True}
+ADDRESS = {"line1": "1", "city": "c", "postalCode": "1", "state": "MN", "country": "US"}
+BACK = {"orderId": "o", "items": [UNITS]}
+ARRIVED = {**UNITS, "state": "accepted"}
 MANY = {f"k{number}": number for number in range(51)}
 
 TAKEN: list[tuple[str, dict[str, Any]]] = [
@@ -239,6 +258,20 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("NewFulfillment", {"orderId": "o", "items": [{"skuId": "s", "cancelQuantity": "2.0000"}]}),
     ("Notification", TOLD),
     ("Notification", {**TOLD, "occurredTime": "2024-05-01T09:58:12Z"}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": OPENED}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": {**OPENED, "reason": "fraud"}}),
+    ("Notification", {**TOLD, "type": "dispute.won", "data": {"processorReference": "d1"}}),
+    ("Notification", {**TOLD, "type": "dispute.lost", "data": LOST}),
+    ("NewReturn", BACK),
+    ("NewReturn", {**BACK, "items": [{"skuId": "s", "quantity": "3"}], "reason": "r" * 64}),
+    ("NewReturn", {**BACK, "location": {"address": {**ADDRESS, "line2": "x"}, "name": "Desk"}}),
+    ("ReturnUpdate", {}),
+    ("ReturnUpdate", {"state": "accepted", "items": [ARRIVED], "location": {"address": ADDRESS}}),
+    ("NewDispute", {}),
+    ("NewDispute", {"chargeId": "c", "amount": 1, "reason": "r", "processorReference": "d"}),
+    ("DisputeResolution", {"outcome": "won"}),
+    ("DisputeResolution", {"outcome": "lost", "fraud": False}),
+    ("DisputeResolution", {"outcome": "lost", "fraud": True, "amount": "10.00"}),
 ]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("NewOrder", {}),
@@ -296,6 +329,29 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("Notification", {**TOLD, "type": "refund.maybe"}),
     ("Notification", {**TOLD, "data": {}}),
     ("Notification", {**TOLD, "colour": 1}),
+    ("Notification", {**TOLD, "data": {"operationId": "x", "chargeId": "c"}}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": {"processorReference": "d1"}}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": {**OPENED, "amount": 0}}),
+    ("Notification", {**TOLD, "type": "dispute.won", "data": OPENED}),
+    ("Notification", {**TOLD, "type": "dispute.lost", "data": {**LOST, "fraud": None}}),
+    ("NewReturn", {"orderId": "o"}),
+    ("NewReturn", {"orderId": "o", "items": []}),
+    ("NewReturn", {"items": [UNITS]}),
+    ("NewReturn", {**BACK, "items": [{"itemId": "i"}]}),
+    ("NewReturn", {**BACK, "items": [{**UNITS, "quantity": 0}]}),
+    ("NewReturn", {**BACK, "items": [{**UNITS, "amount": 1}]}),
+    ("NewReturn", {**BACK, "location": {}}),
+    ("NewReturn", {**BACK, "location": {"address": {**ADDRESS, "city": None}}}),
+    ("NewReturn", {**BACK, "reason": "r" * 65}),
+    ("ReturnUpdate", {"state": "closed"}),
+    ("ReturnUpdate", {"items": [UNITS]}),
+    ("ReturnUpdate", {"reason": "other"}),
+    ("NewDispute", {"amount": 0}),
+    ("NewDispute", {"colour": 1}),
+    ("DisputeResolution", {}),
+    ("DisputeResolution", {"outcome": "drawn"}),
+    ("DisputeResolution", {"outcome": "lost"}),
+    ("DisputeResolution", {"outcome": "won", "fraud": False}),
 ]
 
 
