@@ -23,7 +23,6 @@ from refundry.domain.event import EventType
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.transcript import (
-    HEADER,
     PATIENCE_SECONDS,
     Gaps,
     Verdict,
@@ -32,6 +31,7 @@ from refundry.transcript import (
     order_of,
     read_event,
 )
+from refundry.webhooks.signing import HEADER
 
 _API_SECONDS = 10.0
 _FORWARD_SECONDS = 10.0

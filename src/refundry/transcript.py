@@ -1,7 +1,5 @@
 """What `refundry listen` says of an event: one line, its verdict on the signature, and gaps."""
 
-import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +9,8 @@ from typing import Any, cast
 
 import click
 
-HEADER = "DigitalRiver-Signature"
+from refundry.webhooks.signing import sign
+
 _TOLERANCE_SECONDS = 300
 # Deliveries overtake each other; what is under way has arrived, or failed, after 3 seconds.
 PATIENCE_SECONDS = 5.0
@@ -44,12 +43,8 @@ def judge(header: str | None, body: bytes, tokens: Sequence[str], now: float) ->
     stamp, *signatures = (header or "").split(", ")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
         return Verdict.BAD
-    message = stamp.encode() + b"." + body
-    good = [
-        base64.b64encode(hmac.new(token.encode(), message, hashlib.sha256).digest())
-        for token in tokens
-    ]
-    genuine = any(hmac.compare_digest(s.encode(), own) for s in signatures for own in good)
+    _, *good = sign([token.encode() for token in tokens], int(stamp), body).split(", ")
+    genuine = any(hmac.compare_digest(s.encode(), own.encode()) for s in signatures for own in good)
     fresh = abs(now - int(stamp)) <= _TOLERANCE_SECONDS
     return Verdict.OK if genuine and fresh else Verdict.BAD
 

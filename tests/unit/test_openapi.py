@@ -20,7 +20,12 @@ from refundry.operations import routes
 from refundry.orders.fulfillments import read_fulfillment
 from refundry.orders.reading import read_order
 from refundry.refunds.reading import read_refund
+<<<<<<< HEAD
 from refundry.returns.reading import read_return, read_return_update
+=======
+from refundry.webhooks.reading import Rules, read_webhook
+from refundry.webhooks.types import Transport
+>>>>>>> webhooks
 from tests.support.reference import (
     DOCUMENT,
     OPERATIONS,
@@ -208,11 +213,14 @@ def _given_update(fields: Fields) -> None:
     fields.finish()
 
 
+RULES = Rules(live=False, allow_http=False, expands=True, refused_hosts=frozenset())
 READERS: dict[str, Callable[[Fields], object]] = {
     "NewOrder": lambda fields: read_order(fields, live=False, now=NOW),
     "NewRefund": lambda fields: read_refund(fields, AmountBasis.LINE),
     "RefundUpdate": _given_update,
     "NewFulfillment": read_fulfillment,
+    "NewWebhook": lambda fields: read_webhook(fields, RULES, None),
+    "WebhookUpdate": lambda fields: read_webhook(fields, RULES, Transport.HTTP),
     "Notification": routes._read,  # pyright: ignore[reportPrivateUsage]
     "NewReturn": read_return,
     "ReturnUpdate": lambda fields: read_return_update(fields, {}),
@@ -227,11 +235,17 @@ REFUND = {"orderId": "o", "currency": "USD"}
 ELEMENT = {"itemId": "i", "amount": 1}
 UNITS = {"itemId": "i", "quantity": 1}
 TOLD = {"id": "n", "type": "refund.complete", "data": {"operationId": "x"}}
+<<<<<<< HEAD
 OPENED = {"processorReference": "d1", "chargeId": "c", "amount": 27.01}
 LOST = {"processorReference": "d1", "amount": "10.00", "fraud": True}
 ADDRESS = {"line1": "1", "city": "c", "postalCode": "1", "state": "MN", "country": "US"}
 BACK = {"orderId": "o", "items": [UNITS]}
 ARRIVED = {**UNITS, "state": "accepted"}
+=======
+WEBHOOK = {"types": ["refund.complete"], "address": "https://shop.example"}
+BASIC = {"userName": "u", "password": "p"}
+OAUTH = {"tokenEndPoint": "http://id.example/t", "clientID": "c", "clientSecret": "s"}
+>>>>>>> webhooks
 MANY = {f"k{number}": number for number in range(51)}
 
 TAKEN: list[tuple[str, dict[str, Any]]] = [
@@ -256,6 +270,15 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("RefundUpdate", {"metadata": {"a": None, "b": True}}),
     ("NewFulfillment", {"orderId": "o", "items": [UNITS]}),
     ("NewFulfillment", {"orderId": "o", "items": [{"skuId": "s", "cancelQuantity": "2.0000"}]}),
+    ("NewWebhook", WEBHOOK),
+    ("NewWebhook", {**WEBHOOK, "authentication": BASIC, "transportType": "HTTP"}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {"username": "u", "password": "p"}}),
+    ("NewWebhook", {**WEBHOOK, "oauth": OAUTH, "transportType": "OAUTH"}),
+    ("NewWebhook", {**WEBHOOK, "address": "HTTP://[2001:db8::1]:65535?q", "apiVersion": None}),
+    ("NewWebhook", {**WEBHOOK, "types": ["fileLink.created"] * 500, "apiVersion": "latest"}),
+    ("NewWebhook", {**WEBHOOK, "expandedTypes": ["order.refunded"], "enabled": False}),
+    ("WebhookUpdate", {}),
+    ("WebhookUpdate", {"types": None, "address": "https://b.example/", "enabled": True}),
     ("Notification", TOLD),
     ("Notification", {**TOLD, "occurredTime": "2024-05-01T09:58:12Z"}),
     ("Notification", {**TOLD, "type": "dispute.opened", "data": OPENED}),
@@ -326,6 +349,25 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("NewFulfillment", {"orderId": "o", "items": [{"itemId": "i", "quantity": 1.5}]}),
     ("NewFulfillment", {"orderId": "o" * 65, "items": [UNITS]}),
     ("NewFulfillment", {"orderId": "o", "items": [UNITS], "colour": 1}),
+    ("NewWebhook", {"types": ["refund.complete"]}),
+    ("NewWebhook", {**WEBHOOK, "types": []}),
+    ("NewWebhook", {**WEBHOOK, "types": ["refund.*"]}),
+    ("NewWebhook", {**WEBHOOK, "types": ["refund.complete"] * 501}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://user@shop.example"}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://shop.example:65536"}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://shop.example/" + "p" * 2048}),
+    ("NewWebhook", {**WEBHOOK, "apiVersion": "2019-01-01"}),
+    ("NewWebhook", {**WEBHOOK, "enabled": "true"}),
+    ("NewWebhook", {**WEBHOOK, "transportType": "MAIL"}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {"password": "p"}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "userName": "a:b"}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "password": ""}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "colour": 1}}),
+    ("NewWebhook", {**WEBHOOK, "expandedTypes": ["refund.complete"]}),
+    ("NewWebhook", {**WEBHOOK, "id": "w"}),
+    ("NewWebhook", {**WEBHOOK, "transportType": "OAUTH", "oauth": {**OAUTH, "clientID": ""}}),
+    ("WebhookUpdate", {"types": []}),
+    ("WebhookUpdate", {"colour": "red"}),
     ("Notification", {**TOLD, "type": "refund.maybe"}),
     ("Notification", {**TOLD, "data": {}}),
     ("Notification", {**TOLD, "colour": 1}),
