@@ -20,12 +20,9 @@ from refundry.operations import routes
 from refundry.orders.fulfillments import read_fulfillment
 from refundry.orders.reading import read_order
 from refundry.refunds.reading import read_refund
-<<<<<<< HEAD
 from refundry.returns.reading import read_return, read_return_update
-=======
 from refundry.webhooks.reading import Rules, read_webhook
 from refundry.webhooks.types import Transport
->>>>>>> webhooks
 from tests.support.reference import (
     DOCUMENT,
     OPERATIONS,
@@ -235,17 +232,14 @@ REFUND = {"orderId": "o", "currency": "USD"}
 ELEMENT = {"itemId": "i", "amount": 1}
 UNITS = {"itemId": "i", "quantity": 1}
 TOLD = {"id": "n", "type": "refund.complete", "data": {"operationId": "x"}}
-<<<<<<< HEAD
 OPENED = {"processorReference": "d1", "chargeId": "c", "amount": 27.01}
 LOST = {"processorReference": "d1", "amount": "10.00", "fraud": True}
 ADDRESS = {"line1": "1", "city": "c", "postalCode": "1", "state": "MN", "country": "US"}
 BACK = {"orderId": "o", "items": [UNITS]}
 ARRIVED = {**UNITS, "state": "accepted"}
-=======
 WEBHOOK = {"types": ["refund.complete"], "address": "https://shop.example"}
 BASIC = {"userName": "u", "password": "p"}
 OAUTH = {"tokenEndPoint": "http://id.example/t", "clientID": "c", "clientSecret": "s"}
->>>>>>> webhooks
 MANY = {f"k{number}": number for number in range(51)}
 
 TAKEN: list[tuple[str, dict[str, Any]]] = [
