@@ -22,11 +22,12 @@ from tests.support.command import complaint, refundry
 from tests.support.fixtures import SUCCESS, event_log, given_captured, refund
 from tests.support.http import Api, Doc, expect
 from tests.support.processes import eventually
-from tests.support.service import Account, Service, environment, free_port
-from tests.system.test_readme import sandbox_key
+from tests.support.service import ROOT, Account, Service, environment, free_port
+from tests.system.test_readme import BLOCK, form_of, sandbox_key
 
 OPEN = {"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8"}
 PATIENCE_SECONDS = 30.0
+PAGE = ROOT / "docs" / "webhooks.md"
 
 
 class Listener:
@@ -195,6 +196,29 @@ def test_json_lines_are_the_events(service: Service, api: Api, account: Account)
     assert types == {"refund.created", "refund.pending", "refund.complete"}
     for event_id, event in found.items():
         assert event == api.get(f"/events/{event_id}").json()
+
+
+def test_the_page_shows_what_really_comes(service: Service, api: Api, account: Account) -> None:
+    shown = [text for kind, text in BLOCK.findall(PAGE.read_text("utf-8")) if kind == "text"]
+    (request,) = [text for text in shown if text.startswith("POST /refundry HTTP/1.1")]
+    (screen,) = [text for text in shown if text.startswith("listening on")]
+    order = given_captured(api, "A")
+    with (
+        Sink(200) as sink,
+        Listener(service, "--forward-to", sink.url, key=key_of(account)) as listener,
+    ):
+        refund(api, order, percent=50, reason="requested_by_customer")
+        assert listener.shows(len(SUCCESS))
+        assert eventually(lambda: len(sink.requests) == len(SUCCESS))
+    head, _, body = request.partition("\n\n")
+    ((headers, real),) = [r for r in sink.requests if b'"type":"refund.complete"' in r[1]]
+    for name, _, value in (text.partition(": ") for text in head.splitlines()[1:]):
+        signature = name == "DigitalRiver-Signature"
+        assert headers[name] == value or (signature and len(headers[name]) == len(value)), name
+    assert form_of(body.strip()).fullmatch(real.decode())
+    lines = sorted(listener.lines, key=lambda text: int(re.findall(r"#(\d+)", text)[0]))
+    for line, said in zip(lines, screen.splitlines()[1:], strict=True):
+        assert form_of(said).fullmatch(line), line
 
 
 @pytest.mark.parametrize("status", [204, 503])
