@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from refundry.domain.delivery import next_delivery
 from refundry.domain.event import EventType
+from refundry.domain.event_catalogue import FLOWS
 from refundry.webhooks.commands import OVERLAPS
 from tests.support.fixtures import (
     advance,
@@ -17,6 +18,7 @@ from tests.support.fixtures import (
     get_refund,
     given_captured,
     line,
+    mark,
     money,
     only_charge,
     order_body,
@@ -25,6 +27,7 @@ from tests.support.fixtures import (
     refund_line,
     settle,
     settled_refund,
+    types_since,
 )
 from tests.support.http import Api, Doc, expect, read
 from tests.support.service import Service
@@ -96,6 +99,37 @@ def lose(api: Api, order: Doc, amount: str) -> None:
     dispute = open_dispute(api, order)
     body = {"outcome": "lost", "amount": float(amount), "fraud": False}
     expect(api.post(f"/refundry/v1/disputes/{dispute['id']}", body))
+
+
+def types_of(flow: str) -> list[str]:
+    (found,) = [each.types for each in FLOWS if each.name == flow]
+    return [kind.value for kind in found]
+
+
+def test_events_follow_each_other_as_the_reference_says(api: Api) -> None:
+    order = given_captured(api, "A")
+    start = mark(api)
+    lose(api, order, "10.00")
+    assert types_since(api, start) == types_of("a dispute is lost")
+    start = mark(api)
+    dispute = open_dispute(api, order)
+    expect(api.post(f"/refundry/v1/disputes/{dispute['id']}", {"outcome": "won"}))
+    assert types_since(api, start) == types_of("a dispute is won")
+    items = [{"itemId": order["items"][0]["id"], "quantity": 2}]
+    goods = expect(api.post("/returns", {"orderId": order["id"], "items": items}), 201)
+    start = mark(api)
+    accept(api, goods, "at once")
+    settle(api)
+    accepted, paid = types_of("a return is accepted"), types_of("a refund is paid")
+    assert types_since(api, start) == [*accepted, *paid]
+
+
+def test_bank_details_that_do_not_come_end_as_the_reference_says(api: Api) -> None:
+    order = given_captured(api, "J")
+    start = mark(api)
+    refund(api, order, amount=1000)
+    advance(api, 31 * 24 * 3600)
+    assert types_since(api, start) == types_of("a refund needs bank details, which do not come")
 
 
 def test_what_the_bank_takes(api: Api) -> None:

@@ -333,8 +333,8 @@ def complaint_of(service: Service, *options: str) -> str:
 
 
 def test_a_service_that_is_closed_says_how_to_open_it() -> None:
-    with Service(kind="serve") as closed:
-        said = complaint_of(closed)
+    with Service() as closed:
+        said = complaint_of(closed, "--key", key_of(closed.open_account()))
         assert re.search(
             r"may not deliver to this machine"
             r" \('http://127\.0\.0\.1:\d+/' is not a valid address\);"
