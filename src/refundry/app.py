@@ -52,7 +52,8 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     """The operations of the API as this deployment serves them."""
     clock = (ADVANCE,) if settings.test_clock else ()
     return (
-        *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS, *clock
+        *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
+        *clock,
     )  # fmt: skip
 
 

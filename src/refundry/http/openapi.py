@@ -116,10 +116,12 @@ def _operation_id(operation: Operation) -> str:
         return f"list{operation.answer.__name__.removesuffix('List')}s"
     if operation.method == "GET":
         return f"get{noun}" if "{id}" in operation.path else f"list{noun}s"
-    if operation.path.endswith("{id}"):
-        return f"delete{noun}" if operation.method == "DELETE" else f"update{noun}"
+    if operation.method == "DELETE":
+        return f"delete{noun}"
     if operation.status == 201:
-        return f"create{noun}"
+        return f"create{operation.answer.__name__}"
+    if "{id}" in operation.path and operation.subject is None:
+        return f"update{noun}"
     first, *rest = operation.handler.__name__.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
