@@ -128,6 +128,7 @@ def test_bank_details_that_do_not_come_end_as_the_reference_says(api: Api) -> No
     order = given_captured(api, "J")
     start = mark(api)
     refund(api, order, amount=1000)
+    settle(api)
     advance(api, 31 * 24 * 3600)
     assert types_since(api, start) == types_of("a refund needs bank details, which do not come")
 
