@@ -35,6 +35,8 @@ from refundry.webhooks.signing import HEADER
 
 _API_SECONDS = 10.0
 _FORWARD_SECONDS = 10.0
+# Who presses Ctrl-C does not wait for a receiver that hangs.
+_FINISH_SECONDS = 2.0
 _ATTACH_SECONDS = 2.0
 _TICK_SECONDS = 0.5
 # Far above the largest order with its 500 lines.
@@ -136,8 +138,11 @@ class Receiver:
                 self._screen.note(text, "red")
 
     async def finish(self) -> None:
-        """Let forwards under way come to their end."""
-        await asyncio.gather(*self._forwards, return_exceptions=True)
+        """Let forwards under way come to their end, if that is near."""
+        if self._forwards:
+            _, late = await asyncio.wait(self._forwards, timeout=_FINISH_SECONDS)
+            for task in late:
+                task.cancel()
         self.tell_gaps(0)
 
     def _show(self, event: Mapping[str, Any], body: bytes, verdict: Verdict) -> None:

@@ -383,3 +383,15 @@ def test_a_key_without_the_right_is_told_so(service: Service, account: Account) 
     said = complaint_of(service, "--key", key)
     assert "403 The API key is not permitted to perform this operation." in said
     assert expect(service.api(key).get("/orders"))["data"] == []
+
+
+def test_a_webhook_that_cannot_be_removed_is_named(
+    service: Service, api: Api, account: Account
+) -> None:
+    with Listener(service, key=key_of(account)) as listener:
+        (webhook,) = webhooks(api)
+        service.stop()
+        assert listener.end() == 1
+    service.start()
+    assert f"the webhook {webhook['id']} is left behind" in listener.notes[-1]
+    assert [each["id"] for each in webhooks(api)] == [webhook["id"]]
