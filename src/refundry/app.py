@@ -14,6 +14,7 @@ from refundry.access.guards import KeyRing, RateLimit
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
+from refundry.disputes.routes import OPERATIONS as DISPUTES
 from refundry.events.routes import OPERATIONS as EVENTS
 from refundry.http import problems
 from refundry.http.answer import Answer
@@ -28,10 +29,12 @@ from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.routes import OPERATIONS as REFUNDS
+from refundry.returns.routes import OPERATIONS as RETURNS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Waker
-from refundry.webhooks.addresses import log_openings
+from refundry.webhooks.addresses import Guard, log_openings
+from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
 from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
@@ -48,7 +51,10 @@ _POLICY = {
 def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     """The operations of the API as this deployment serves them."""
     clock = (ADVANCE,) if settings.test_clock else ()
-    return (*ORDERS, *REFUNDS, *EVENTS, NOTIFICATIONS, *clock)
+    return (
+        *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
+        *clock,
+    )  # fmt: skip
 
 
 class Service:
@@ -93,7 +99,10 @@ class Service:
                 open_vault(settings),
                 waker.wake,
                 drain_account,
-                {RefundLanes: RefundLanes(database)},
+                {
+                    RefundLanes: RefundLanes(database),
+                    Guard: Guard(settings.webhook_networks()),
+                },
             )
             self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())

@@ -39,8 +39,19 @@ CASES: list[tuple[no.Refusal, int, str, str | None, str]] = [
      "The idempotency key was used with a different request."),
     (no.KeyInUse(), 409, "idempotency_key_in_use", "Idempotency-Key",
      "A request with this idempotency key is in progress."),
+    (no.ReturnDuringDispute(), 409, "invalid_parameter", "order",
+     "A return cannot be performed while there is a dispute on the order."),
+    (no.ReturnTooLarge("items[1].qty"), 409, "quantity_too_large", "items[1].qty",
+     "Return quantity is larger than order quantity"),
+    (no.ReturnAccepted("ret_1"), 409, "invalid_state", "state", "Return ret_1 is accepted."),
+    (no.ChargeInDispute("4711"), 409, "invalid_state", "state", "Order 4711 is in dispute."),
+    (no.NotDisputable("blocked"), 409, "invalid_state", "state",
+     "'blocked' orders cannot be disputed."),
+    (no.DisputeClosed("dp_1"), 409, "invalid_state", "state", "Dispute dp_1 is closed."),
     (no.ConcurrentUpdate(), 409, "concurrent_update", "orderId",
      "The order is being updated by another request."),
+    (no.EventUnknown("e1"), 400, "invalid_parameter", "eventId", "Event 'e1' not found."),
+    (no.WebhookDisabled("w1"), 409, "invalid_state", "enabled", "Webhook w1 is disabled."),
 ]  # fmt: skip
 TYPES = {400: "bad_request", 409: "conflict"}
 

@@ -117,20 +117,6 @@ async def lock_webhook(tx: Tx, tenant: Tenant, webhook_id: str) -> Webhook | Non
     return _webhook(row) if row else None
 
 
-async def share_webhook(tx: Tx, tenant: Tenant, webhook_id: str) -> Webhook | None:
-    """The webhook, which cannot be changed or deleted until the transaction ends."""
-    row = await tx.fetchrow(
-        f"""
-        SELECT {_COLUMNS}
-          FROM webhooks t
-         WHERE t.account_id = $1 AND t.live = $2 AND t.id = $3
-           FOR SHARE
-        """,
-        tenant.account_id, tenant.live, webhook_id,
-    )  # fmt: skip
-    return _webhook(row) if row else None
-
-
 async def insert_webhook(tx: Tx, webhook: Webhook) -> None:
     """Store a new webhook."""
     places = ", ".join(f"${index}" for index in range(1, len(_NAMES) + 3))
@@ -171,6 +157,70 @@ async def drop_deliveries(tx: Tx, tenant: Tenant, webhook_id: str) -> None:
         """,
         tenant.account_id, tenant.live, webhook_id,
     )  # fmt: skip
+
+
+async def insert_resend(
+    tx: Tx, tenant: Tenant, webhook_id: str, event_id: str, now: datetime
+) -> None:
+    """Queue a single attempt of an event; the webhook's row must be locked."""
+    await tx.execute(
+        """
+        INSERT INTO deliveries (account_id, live, webhook_id, event_id, number, single, due_at)
+        SELECT $1, $2, $3, $4, coalesce(max(number) + 1, 0), true, $5
+          FROM deliveries
+         WHERE account_id = $1 AND live = $2 AND webhook_id = $3 AND event_id = $4
+        """,
+        tenant.account_id, tenant.live, webhook_id, event_id, now,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A stretch of events that was gone through. position: created_at and seq of its last."""
+
+    queued: int
+    position: tuple[datetime, int]
+
+
+async def recover_stretch(
+    tx: Tx, webhook: Webhook, position: tuple[datetime, int], now: datetime, limit: int
+) -> Recovered | None:
+    """Queue what the webhook missed of the next `limit` events that it subscribes to.
+
+    Missed is what neither reached it nor is on its way. position: the last event before them.
+    None if no event is left. The webhook's row must be locked.
+    """
+    row = await tx.fetchrow(
+        """
+        WITH stretch AS MATERIALIZED (
+            SELECT e.id, e.created_at, e.seq
+              FROM events e
+             WHERE e.account_id = $1 AND e.live = $2 AND e.type = ANY ($4::text[])
+               AND (e.created_at, e.seq) > ($5, $6) AND e.created_at <= $7
+             ORDER BY e.created_at, e.seq
+             LIMIT $8
+        ), queued AS (
+            INSERT INTO deliveries (account_id, live, webhook_id, event_id, number, due_at)
+            SELECT $1, $2, $3, s.id, coalesce(tried.last + 1, 0), $7
+              FROM stretch s
+             CROSS JOIN LATERAL (
+                SELECT max(d.number) AS last,
+                       bool_or(d.state IN ('pending', 'succeeded')) AS settled
+                  FROM deliveries d
+                 WHERE d.account_id = $1 AND d.live = $2 AND d.webhook_id = $3
+                   AND d.event_id = s.id) AS tried
+             WHERE tried.settled IS NOT TRUE
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM queued) AS queued, s.created_at, s.seq
+          FROM stretch s
+         ORDER BY s.created_at DESC, s.seq DESC
+         LIMIT 1
+        """,
+        webhook.tenant.account_id, webhook.tenant.live, webhook.id, list(webhook.types),
+        *position, now, limit,
+    )  # fmt: skip
+    return Recovered(row["queued"], (row["created_at"], row["seq"])) if row else None
 
 
 async def expands_events(session: Session, account_id: str) -> bool:
