@@ -252,13 +252,36 @@ async def oldest_due(session: Session, now: datetime) -> float:
 async def purge(session: Session, before: datetime, limit: int) -> int:
     """Delete attempts that began before a time, some at a time; gives how many went.
 
-    A delivery that has ended goes with the attempts that it was known by.
+    A delivery that has ended goes with the attempts that it was known by. As in `_WAITING`, one
+    step per webhook finds those that have old ones.
     """
     return await session.fetchval(
         """
-        WITH old AS (
-            SELECT account_id, live, webhook_id, event_id, number, attempt
-              FROM attempts WHERE started_at < $1 LIMIT $2
+        WITH RECURSIVE oldest AS (
+            (SELECT account_id, live, webhook_id, started_at FROM attempts
+              ORDER BY account_id, live, webhook_id, started_at
+              LIMIT 1)
+            UNION ALL
+            SELECT n.account_id, n.live, n.webhook_id, n.started_at
+              FROM oldest p
+             CROSS JOIN LATERAL (
+                SELECT account_id, live, webhook_id, started_at FROM attempts a
+                 WHERE (a.account_id, a.live, a.webhook_id)
+                       > (p.account_id, p.live, p.webhook_id)
+                 ORDER BY account_id, live, webhook_id, started_at
+                 LIMIT 1) AS n
+        ), old AS (
+            SELECT a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt
+              FROM oldest o
+             CROSS JOIN LATERAL (
+                SELECT a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt
+                  FROM attempts a
+                 WHERE a.account_id = o.account_id AND a.live = o.live
+                   AND a.webhook_id = o.webhook_id AND a.started_at < $1
+                 ORDER BY a.started_at
+                 LIMIT $2) AS a
+             WHERE o.started_at < $1
+             LIMIT $2
         ), gone AS (
             DELETE FROM attempts a USING old o
              WHERE (a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt)

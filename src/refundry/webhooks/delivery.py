@@ -220,9 +220,12 @@ class Deliverer:
         """Renew the leases of the lanes that are used, and give back the others."""
         while self._lanes:
             await asyncio.sleep(_RENEW_SECONDS)
-            with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            try:
                 async with self._scanning:
                     await self._renew()
+            except Exception as error:
+                # The leases run on for a while; the next round may fare better.
+                log.error("lanes_not_renewed", exc_info=error)
 
     async def _renew(self) -> None:
         await self._release([e for e in self._lanes.values() if not e.held and not e.used])
