@@ -287,10 +287,16 @@ def refresh_returned(order: Order, now: datetime) -> Order:
     return enter_state(order, OrderState.RETURNED, now) if ready and is_returned(order) else order
 
 
-def leave_returned(order: Order) -> Order:
+def leave_returned(order: Order, before: Order) -> Order:
     """After a late failure: an order that is not `returned` any more goes back to the state before
-    it, with the time of that state (contract, refunds, section 7, row 10)."""
+    it, with the time of that state (contract, refunds, section 7, row 10).
+
+    before: the order before the failure. One that was imported as `returned` without its returned
+    lines never met the condition here, and stays.
+    """
     if settled_state(order) is not OrderState.RETURNED or is_returned(order):
+        return order
+    if not is_returned(replace(before, open_return_refunds=0)):
         return order
     ended = (ChargeState.COMPLETE, ChargeState.CANCELLED)
     done = all(charge.state in ended for charge in order.charges)
