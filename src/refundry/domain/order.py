@@ -300,7 +300,7 @@ def leave_returned(order: Order, before: Order) -> Order:
         return order
     ended = (ChargeState.COMPLETE, ChargeState.CANCELLED)
     done = all(charge.state in ended for charge in order.charges)
-    before = OrderState.COMPLETE if done else OrderState.FULFILLED
+    state = OrderState.COMPLETE if done else OrderState.FULFILLED
     if order.state is OrderState.DISPUTE:
-        return replace(order, previous_state=before)
-    return replace(order, state=before)
+        return replace(order, previous_state=state)
+    return replace(order, state=state)
