@@ -64,7 +64,10 @@ def test_a_line_named_twice_is_added_up() -> None:
 def partly_shipped() -> Order:
     """Of three caps one is fulfilled."""
     order = order_v()
-    cap = replace(order.lines[1], fulfilled_units=1, captured_units=1, captured=cells(2000, 161))
+    cap = replace(
+        order.lines[1], fulfilled_units=1, captured_units=1, captured=cells(2000, 161),
+        state=LineState.CREATED,
+    )  # fmt: skip
     return replace(order.with_line(cap), state=OrderState.ACCEPTED)
 
 
@@ -321,3 +324,9 @@ def test_a_refund_of_units_takes_lines_apart() -> None:
     ]
     assert refund.amount == sum(map(sum, refund.shares.values())) == 5402
     assert (refund.id, refund.created_at, refund.state) == ("re_1", SECOND, RefundState.PENDING)
+
+
+def test_a_line_with_units_left_to_ship_is_not_returned_yet() -> None:
+    change, _ = take(partly_shipped(), goods(0, 1), everything=True)
+    cap = change.order.lines[1]
+    assert (cap.returned_units, cap.units_left, cap.state) == (1, 2, LineState.CREATED)
