@@ -127,29 +127,22 @@ def test_in_dispute_the_remembered_state_becomes_returned_and_leaves_it_again() 
     order = refresh_returned(disputed(returned_order(2, 2)), NOW)
     assert (order.state, order.previous_state) == (OrderState.DISPUTE, OrderState.RETURNED)
     assert order.state_times["returned"] == NOW
-    left = leave_returned(with_returned(order, 1, 1), order)
+    left = leave_returned(with_returned(order, 1, 1))
     assert (left.state, left.previous_state) == (OrderState.DISPUTE, OrderState.COMPLETE)
 
 
 def test_an_order_stays_returned_while_its_goods_are_back() -> None:
     order = returned_order(2, 2, state="returned")
-    assert leave_returned(order, order) == order
-    shipped_only = returned_order(2, 1)
-    assert leave_returned(shipped_only, returned_order(2, 2)) == shipped_only
+    assert leave_returned(order) == order
+    assert leave_returned(returned_order(2, 1)) == returned_order(2, 1)
 
 
 def test_an_order_leaves_returned_for_the_state_before_it() -> None:
-    order, before = returned_order(2, 1, state="returned"), returned_order(2, 2, state="returned")
-    assert leave_returned(order, before).state is OrderState.COMPLETE
+    order = returned_order(2, 1, state="returned")
+    assert leave_returned(order).state is OrderState.COMPLETE
     (charge,) = order.charges
     waiting = order.with_charge(replace(charge, state=ChargeState.CAPTURABLE))
-    assert leave_returned(waiting, before).state is OrderState.FULFILLED
-
-
-def test_a_later_return_on_its_way_does_not_keep_an_order_returned() -> None:
-    before = replace(returned_order(2, 2, state="returned"), open_return_refunds=1)
-    after = with_returned(before, 1, 1)
-    assert leave_returned(after, before).state is OrderState.COMPLETE
+    assert leave_returned(waiting).state is OrderState.FULFILLED
 
 
 def test_an_order_that_was_imported_as_returned_stays_so() -> None:

@@ -287,20 +287,16 @@ def refresh_returned(order: Order, now: datetime) -> Order:
     return enter_state(order, OrderState.RETURNED, now) if ready and is_returned(order) else order
 
 
-def leave_returned(order: Order, before: Order) -> Order:
+def leave_returned(order: Order) -> Order:
     """After a late failure: an order that is not `returned` any more goes back to the state before
-    it, with the time of that state (contract, refunds, section 7, row 10).
-
-    before: the order before the failure. One that was imported as `returned` without its returned
-    lines never met the condition here, and stays.
-    """
+    it, with the time of that state (contract, refunds, section 7, row 10)."""
     if settled_state(order) is not OrderState.RETURNED or is_returned(order):
         return order
-    if not is_returned(replace(before, open_return_refunds=0)):
-        return order
+    if not any(line.returned_units for line in order.lines):
+        return order  # Imported so: what brought the goods back is not in these books.
     ended = (ChargeState.COMPLETE, ChargeState.CANCELLED)
     done = all(charge.state in ended for charge in order.charges)
-    state = OrderState.COMPLETE if done else OrderState.FULFILLED
+    before = OrderState.COMPLETE if done else OrderState.FULFILLED
     if order.state is OrderState.DISPUTE:
-        return replace(order, previous_state=state)
-    return replace(order, state=state)
+        return replace(order, previous_state=before)
+    return replace(order, state=before)

@@ -227,7 +227,7 @@ def _lose(
 ) -> None:
     lost = sum(part.amount for part in refund.parts if part.operation_id == operation.id)
     returned = _spread_over(lost, refund.refunded_shares)
-    change.order = leave_returned(take_back(change.order, returned), before)
+    change.order = leave_returned(take_back(change.order, returned))
     kept = {
         position: subtract(cells, returned[position])
         for position, cells in refund.refunded_shares.items()
