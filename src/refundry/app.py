@@ -31,6 +31,8 @@ from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Waker
+from refundry.webhooks.addresses import Guard
+from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
 from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
@@ -47,7 +49,7 @@ _POLICY = {
 def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     """The operations of the API as this deployment serves them."""
     clock = (ADVANCE,) if settings.test_clock else ()
-    return (*ORDERS, *REFUNDS, *EVENTS, NOTIFICATIONS, *clock)
+    return (*ORDERS, *REFUNDS, *EVENTS, *WEBHOOKS, NOTIFICATIONS, *clock)
 
 
 class Service:
@@ -91,7 +93,10 @@ class Service:
                 open_vault(settings),
                 waker.wake,
                 drain_account,
-                {RefundLanes: RefundLanes(database)},
+                {
+                    RefundLanes: RefundLanes(database),
+                    Guard: Guard(settings.webhook_networks()),
+                },
             )
             self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())

@@ -27,3 +27,8 @@ def new_number() -> str:
 def new_secret_hex() -> str:
     """128 random bits as 32 lower-case hexadecimal digits, for API keys."""
     return secrets.token_hex(16)
+
+
+def new_signing_token() -> str:
+    """256 random bits as 64 lower-case hexadecimal digits, for the signatures of a webhook."""
+    return secrets.token_hex(32)

@@ -128,6 +128,20 @@ class ConcurrentUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class EventUnknown:
+    """The body names an event that does not exist."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDisabled:
+    """Nothing is delivered to a webhook that is switched off."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyReused:
     """An idempotency key that was used with another request."""
 
@@ -157,6 +171,8 @@ Refusal = (
     | OrderExists
     | SourceDeclined
     | ConcurrentUpdate
+    | EventUnknown
+    | WebhookDisabled
     | KeyReused
     | KeyInUse
 )

@@ -9,19 +9,12 @@ from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import to_json
 from refundry.http.lists import list_answer
-from refundry.http.query import Filter, Kind, invalid
+from refundry.http.query import WILDCARD, Filter, Kind, refuse_type_with_types
 from refundry.outbox.store import StoredEvent, find_events
 
-_WILDCARD = Filter(
-    "type",
-    Kind.EQUAL,
-    # LIKE's own signs in the argument are taken literally; only * is a wildcard.
-    r"t.type LIKE replace(replace(replace(replace({}::text, '\', '\\'), '_', '\_'),"
-    r" '%', '\%'), '*', '%')",
-)
 EVENT_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
-    _WILDCARD,
+    Filter("type", Kind.EQUAL, f"t.type {WILDCARD}"),
     Filter("types", Kind.ANY, "t.type", most=20),
 )
 
@@ -36,10 +29,7 @@ async def get_event(call: Call) -> Answer:
 
 async def get_events(call: Call) -> Answer:
     """List events."""
-    named = {key.split("[")[0] for key, _ in call.query.pairs}
-    if {"type", "types"} <= named:
-        message = "Only one of type and types may be provided."
-        raise invalid("types", "", message)
+    refuse_type_with_types(call.query)
 
     async def load(ids: list[str]) -> list[Any]:
         return [_view(call, e) for e in await find_events(call.database, call.tenant, ids)]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from refundry.http.call import Operation
+from refundry.http.openapi_schemas import subject_of
 from refundry.http.query import Filter, Kind
 from refundry.http.shapes import ID, NO_NUL, TIMESTAMP
 from refundry.processors.signature import HEADER
@@ -43,12 +44,13 @@ def parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _path_id(operation: Operation) -> dict[str, Any]:
-    example: dict[str, Any] = getattr(operation.answer, "EXAMPLE", {})
+    subject = subject_of(operation)
+    example: dict[str, Any] = getattr(subject, "EXAMPLE", {})
     return {
         "name": "id",
         "in": "path",
         "required": True,
-        "description": f"The id of the {operation.answer.__name__.lower()}.",
+        "description": f"The id of the {subject.__name__.lower()}.",
         "schema": {"type": "string", "pattern": ID},
         "example": example.get("id", "256469221483"),
     }

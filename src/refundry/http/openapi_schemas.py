@@ -1,7 +1,7 @@
 """The schemas of the OpenAPI document: what msgspec says of the Structs, set right."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -50,9 +50,17 @@ def schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     return {name: _true(schema) | rules.get(name, {}) for name, schema in components.items()}
 
 
-def reference_to(shape: Any) -> dict[str, str]:
-    """A reference to the schema of a Struct."""
+def reference_to(shape: Any) -> dict[str, Any]:
+    """A reference to the schema of a Struct, or an array of what a list holds."""
+    if get_origin(shape) is list:
+        return {"type": "array", "items": reference_to(get_args(shape)[0])}
     return {"$ref": _PREFIX + shape.__name__}
+
+
+def subject_of(operation: Operation) -> Any:
+    """The Struct that an operation is about: whose id stands in its path, if one does."""
+    shape = operation.subject or operation.answer
+    return get_args(shape)[0] if get_origin(shape) is list else shape
 
 
 def error_reference() -> dict[str, str]:
