@@ -1,10 +1,11 @@
-"""What tests of several folders need: receivers of webhooks, and an authority for https."""
+"""What tests of several folders need: receivers of webhooks and of mail, and their authority."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.mailbox import Mailbox
 from tests.support.receiver import Receiver
 
 
@@ -26,3 +27,10 @@ def secure_receiver(authority: Authority) -> Iterator[Receiver]:
     """Endpoints over https, with a certificate of the authority."""
     with Receiver(authority) as receiver:
         yield receiver
+
+
+@pytest.fixture(scope="session")
+def mailbox() -> Iterator[Mailbox]:
+    """Where the mails to administrators go."""
+    with Mailbox() as mailbox:
+        yield mailbox

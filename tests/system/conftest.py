@@ -21,13 +21,6 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def mailbox() -> Iterator[Mailbox]:
-    """Where the mails of the webhook service go."""
-    with Mailbox() as mailbox:
-        yield mailbox
-
-
-@pytest.fixture(scope="session")
 def webhook_service(authority: Authority, mailbox: Mailbox) -> Iterator[Service]:
     """A service that may deliver to loopback; modules on delivery take it as their `service`."""
     mail = {"REFUNDRY_SMTP_URL": mailbox.url, "REFUNDRY_MAIL_FROM": "refunds@shop.example"}

@@ -15,7 +15,7 @@ from tests.support.fixtures import (
     settle,
     settled_refund,
 )
-from tests.support.http import Api, Doc, error, read
+from tests.support.http import Api, Doc, assert_bad, assert_conflict, error, read
 from tests.support.receiver import Endpoint, Receiver
 from tests.support.service import Service
 from tests.support.webhooks import ACCEPTED, accept_order, change, event_ids, subscribe
@@ -198,7 +198,21 @@ def test_what_is_not_there_cannot_be_sent_again(api: Api, receiver: Receiver) ->
         wanted = error("not_found", "id", f"Webhook '{nowhere}' not found.")
         assert (unknown.status_code, read(unknown)["errors"]) == (404, [wanted])
     path = f"/refundry/v1/webhooks/{webhook['id']}/resend"
-    assert api.post(path, {"eventId": nowhere}).status_code == 404
+    unknown = api.post(path, {"eventId": nowhere})
+    assert_bad(unknown, "invalid_parameter", "eventId", f"Event '{nowhere}' not found.")
+
+
+def test_nothing_is_queued_for_a_webhook_that_is_off(api: Api, receiver: Receiver) -> None:
+    event = accept_order(api)
+    webhook = subscribe(api, receiver.endpoint(OK), enabled=False)
+    path = f"/refundry/v1/webhooks/{webhook['id']}"
+    refused = (
+        api.post(f"{path}/recover", {"since": event["createdTime"]}),
+        api.post(f"{path}/resend", {"eventId": event["id"]}),
+    )
+    for answer in refused:
+        message = f"Webhook {webhook['id']} is disabled."
+        assert_conflict(answer, "invalid_state", "enabled", message)
 
 
 def test_an_account_cannot_have_the_events_of_another(
@@ -209,7 +223,7 @@ def test_an_account_cannot_have_the_events_of_another(
     endpoint = receiver.endpoint(OK)
     webhook = subscribe(api, endpoint)
     path = f"/refundry/v1/webhooks/{webhook['id']}"
-    assert api.post(f"{path}/resend", {"eventId": foreign["id"]}).status_code == 404
+    assert api.post(f"{path}/resend", {"eventId": foreign["id"]}).status_code == 400
     assert other.post(f"{path}/resend", {"eventId": foreign["id"]}).status_code == 404
     settle(api)
     assert endpoint.arrivals == []

