@@ -43,7 +43,6 @@ FORBIDDEN = [
 LOCAL = [
     "http://127.0.0.1:9/",
     "http://localhost/",
-    "http://localhost./",
     "http://LOCALHOST:8080/",
     "http://127.1/",
     "http://2130706433/",
