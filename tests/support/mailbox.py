@@ -88,8 +88,8 @@ class Mailbox:
                 writer.write(self._reply(verb))
                 if verb == "QUIT":
                     break
-        except ConnectionError:
-            pass  # The caller has gone, as it may.
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # The caller has gone, as it may, or the mailbox ends.
         finally:
             writer.close()
 

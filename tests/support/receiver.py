@@ -17,6 +17,9 @@ from tests.support.certificates import Authority
 from tests.support.processes import eventually
 
 _START_SECONDS = 10.0
+# For the loop to take note of connections that were cut.
+_CLOSING_SECONDS = 0.05
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 # Far over any body or head that the service sends.
 _READ_LIMIT = 2**24
 # Little, so that what a caller does not read soon stops what is sent to it.
@@ -104,7 +107,8 @@ class Receiver:
         self._endpoints: dict[str, Endpoint] = {}
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        # Requests to paths that no test has made.
+        self._writers: set[asyncio.StreamWriter] = set()
+        # Requests to paths that no test has made; they are answered with 404.
         self.strays: list[Arrival] = []
 
     def __enter__(self) -> Self:
@@ -142,21 +146,26 @@ class Receiver:
         self._ready.set_result((asyncio.get_running_loop(), done, port))
         await done.wait()
         server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(_CLOSING_SECONDS)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES)
+        self._writers.add(writer)
         line = Line(reader, writer)
         try:
             while arrival := await _read_request(reader):
                 endpoint = self._endpoints.get(arrival.path)
                 if endpoint is None:
                     self.strays.append(arrival)
+                    await line.send(_NOT_FOUND)
+                elif not await endpoint.serve(arrival, line):
                     break
-                if not await endpoint.serve(arrival, line):
-                    break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # The caller has gone, as it may.
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # The caller has gone, as it may, or the receiver ends.
         finally:
+            self._writers.discard(writer)
             writer.close()
 
 
