@@ -9,6 +9,7 @@ from refundry.domain.money import find_currency
 from refundry.errors import required
 from refundry.processors.contract import Submission
 from refundry.tenant import Tenant
+from refundry.webhooks import deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,11 @@ async def _release(
 
 
 async def outstanding(session: Session, now: datetime, account_id: str | None) -> bool:
-    """Whether an account, or any, has work that is due, held by some worker or not."""
-    return await session.fetchval(
+    """Whether an account, or any, has work that is due, held by some worker or not.
+
+    Deliveries of events are work as well.
+    """
+    return await deliveries.outstanding(session, now, account_id) or await session.fetchval(
         """
         SELECT EXISTS (
             SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id

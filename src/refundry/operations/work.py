@@ -29,10 +29,14 @@ from refundry.refunds import store as refunds_store
 from refundry.sealing import Vault
 from refundry.settings import Settings
 from refundry.tenant import Tenant
+from refundry.webhooks import deliveries, mailing
+from refundry.webhooks.delivery import Deliverer
 
 _BATCH = 50
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
+_ATTEMPTS_KEPT = timedelta(days=30)
+_PURGED_AT_ONCE = 1000
 log = structlog.get_logger("refundry.worker")
 
 
@@ -45,6 +49,7 @@ class Worker:
     clock: Clock
     vault: Vault
     registry: Registry
+    deliverer: Deliverer
 
     @property
     def books(self) -> Books:
@@ -63,13 +68,24 @@ async def step(worker: Worker, account_id: str | None = None) -> int:
 
 
 async def drain(worker: Worker, account_id: str) -> None:
-    """Run an account's due work until none is left, work that others hold included."""
+    """Run an account's due work until none is left, work that others hold included.
+
+    Events are delivered and mails sent, too.
+    """
     while True:
-        if await step(worker, account_id):
+        if await _step_and_tell(worker, account_id):
             continue
         if not await operations_store.outstanding(worker.database, worker.clock.now(), account_id):
             return
         await asyncio.sleep(0.02)
+
+
+async def _step_and_tell(worker: Worker, account_id: str | None) -> int:
+    """One round over due work, what came of it delivered; gives how much was done."""
+    done = await step(worker, account_id)
+    done += await worker.deliverer.drain(account_id)
+    now = worker.clock.now()
+    return done + await mailing.send_due(worker.database, worker.settings, now, account_id)
 
 
 async def submit_due(worker: Worker, account_id: str | None) -> int:
@@ -191,6 +207,9 @@ async def tidy(worker: Worker) -> None:
     """Delete what has outlived its use."""
     while await idempotency.purge(worker.database, worker.clock.now()):
         await asyncio.sleep(0)
+    old = worker.clock.now() - _ATTEMPTS_KEPT
+    while await deliveries.purge(worker.database, old, _PURGED_AT_ONCE):
+        await asyncio.sleep(0)
 
 
 async def _all(jobs: list[Callable[[], Awaitable[int]]]) -> list[int]:
@@ -211,7 +230,7 @@ async def drain_all(worker: Worker) -> int:
     """Run all due work until none is left, work that others hold included; gives the steps."""
     steps = 0
     while True:
-        done = await step(worker)
+        done = await _step_and_tell(worker, None)
         steps += done
         if done:
             continue
