@@ -108,6 +108,18 @@ async def drip_head(_arrival: Arrival, line: Line) -> bool:
     raise AssertionError
 
 
+async def cut_off(_arrival: Arrival, line: Line) -> bool:
+    """200, and less of a body than was promised."""
+    await line.send(_head(200, {"Content-Length": "1000"}) + b"so far")
+    return False
+
+
+async def old_style(_arrival: Arrival, line: Line) -> bool:
+    """200 in HTTP/1.0, its body ended by the end of the connection."""
+    await line.send(b"HTTP/1.0 200 OK\r\n\r\nthank you")
+    return False
+
+
 async def garbage(_arrival: Arrival, line: Line) -> bool:
     """Bytes that are no HTTP."""
     await line.send(b"\x16\x03\x00\xff\xfe no such protocol\r\n\r\n" + bytes(range(256)))

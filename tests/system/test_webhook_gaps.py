@@ -128,6 +128,41 @@ def test_recovering_brings_what_was_given_up(api: Api, receiver: Receiver) -> No
     assert event_ids(endpoint) == [event["id"]] * 5
 
 
+def test_recovering_brings_what_was_dropped(api: Api, receiver: Receiver) -> None:
+    endpoint = receiver.endpoint(status(500))
+    webhook = subscribe(api, endpoint)
+    event = accept_order(api)
+    change(api, webhook, enabled=False)
+    change(api, webhook, enabled=True)
+    endpoint.answer = OK
+    assert recover(api, webhook, event["createdTime"]) == 1
+    settle(api)
+    advance(api, 24 * 3600)
+    assert event_ids(endpoint) == [event["id"]] * 2
+
+
+def test_recovering_leaves_alone_what_is_on_its_way(api: Api, receiver: Receiver) -> None:
+    endpoint = receiver.endpoint(status(500))
+    webhook = subscribe(api, endpoint)
+    event = accept_order(api)
+    endpoint.answer = OK
+    assert recover(api, webhook, event["createdTime"]) == 0
+    advance(api, 24 * 3600)
+    assert event_ids(endpoint) == [event["id"]] * 2
+
+
+def test_what_is_recovered_is_tried_as_often_as_anything(api: Api, receiver: Receiver) -> None:
+    endpoint = receiver.endpoint(status(500))
+    webhook = subscribe(api, endpoint, enabled=False)
+    event = accept_order(api)
+    change(api, webhook, enabled=True)
+    recover(api, webhook, event["createdTime"])
+    settle(api)
+    for seconds in (600, 3000, 7200, 24 * 3600):
+        advance(api, seconds)
+    assert event_ids(endpoint) == [event["id"]] * 4
+
+
 def test_recovering_twice_queues_once(api: Api, receiver: Receiver) -> None:
     endpoint = receiver.endpoint(OK)
     webhook = subscribe(api, endpoint, enabled=False)

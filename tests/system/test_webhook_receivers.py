@@ -45,6 +45,9 @@ ACCEPTED: dict[str, tuple[Answer, int]] = {
     "odd_success": (status(299), 299),
     "flood": (answers.flood, 200),
     "drip": (answers.drip, 200),
+    "cut_off": (answers.cut_off, 200),
+    "old_style": (answers.old_style, 200),
+    "no_gzip": (status(200, b"no gzip", {"Content-Encoding": "gzip"}), 200),
 }
 BROKEN: dict[str, Answer] = {
     "hang": answers.hang,
@@ -154,6 +157,8 @@ def test_of_a_body_only_the_first_4_kib_are_kept(gallery: Gallery) -> None:
     assert gallery.attempt("flood").response == b"x" * 4096
     assert gallery.attempt("ok").response == b"thank you"
     assert gallery.attempt("error").response == "zoë\0".encode()
+    assert gallery.attempt("no_gzip").response == b"no gzip"
+    assert gallery.attempt("cut_off").response == b"so far"
     assert gallery.attempt("no_content").response in (b"", None)
 
 
@@ -239,6 +244,14 @@ def test_a_name_that_nobody_knows_is_an_error(service: Service, api: Api) -> Non
     attempt = only_attempt(service, webhook)
     assert attempt.error
     assert attempt.duration_ms < 3400
+
+
+def test_no_cookie_is_kept(api: Api, receiver: Receiver) -> None:
+    endpoint = receiver.endpoint(status(200, headers={"Set-Cookie": "a=b; Path=/"}))
+    subscribe(api, endpoint)
+    for _ in range(2):
+        accept_order(api)
+    assert ["cookie" in head for head in endpoint.heads] == [False, False]
 
 
 def test_an_address_keeps_its_query_and_its_escapes(api: Api, receiver: Receiver) -> None:
