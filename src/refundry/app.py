@@ -14,6 +14,7 @@ from refundry.access.guards import KeyRing, RateLimit
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
+from refundry.disputes.routes import OPERATIONS as DISPUTES
 from refundry.events.routes import OPERATIONS as EVENTS
 from refundry.http import problems
 from refundry.http.answer import Answer
@@ -28,6 +29,7 @@ from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.routes import OPERATIONS as REFUNDS
+from refundry.returns.routes import OPERATIONS as RETURNS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Waker
@@ -49,7 +51,10 @@ _POLICY = {
 def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     """The operations of the API as this deployment serves them."""
     clock = (ADVANCE,) if settings.test_clock else ()
-    return (*ORDERS, *REFUNDS, *EVENTS, *WEBHOOKS, NOTIFICATIONS, *clock)
+    return (
+        *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
+        *clock,
+    )  # fmt: skip
 
 
 class Service:

@@ -64,10 +64,12 @@ SELECT l.account_id, l.live, l.order_id, l.position, k.component,
                 coalesce(s.held, 0), coalesce(s.refunded, 0)]::numeric[]
 """
 
-# The published sums of an order, and what refunds say against what their records say.
+# The published sums of an order, what refunds say against what their records say, chargebacks
+# against their sales transactions, and what is kept of returns.
 _SUMS = """
 WITH wanted AS (
-    SELECT account_id, live, id, total_minor, captured_minor, cancelled_minor, refunded_minor
+    SELECT account_id, live, id, total_minor, captured_minor, cancelled_minor, refunded_minor,
+           open_return_refunds
       FROM orders
      WHERE (account_id, live, id) > ($1, $2, $3)
      ORDER BY account_id, live, id LIMIT $4
@@ -116,6 +118,43 @@ SELECT w.account_id, w.live, w.id, 'parts of ' || o.id, o.amount_minor, sum(p.am
    AND p.operation_id = o.id
  GROUP BY w.account_id, w.live, w.id, o.id, o.amount_minor
 HAVING o.amount_minor <> sum(p.amount_minor)
+UNION ALL
+SELECT w.account_id, w.live, w.id, f.figure || ' of ' || d.id, d.chargeback_minor, f.journal
+  FROM wanted w
+  JOIN disputes d ON d.account_id = w.account_id AND d.live = w.live AND d.order_id = w.id
+ CROSS JOIN LATERAL (
+    SELECT 'chargeback' AS figure, coalesce(sum(o.amount_minor), 0) AS journal
+      FROM charge_operations o
+     WHERE o.account_id = w.account_id AND o.live = w.live AND o.order_id = w.id
+       AND o.dispute_id = d.id
+    UNION ALL
+    SELECT 'sales transactions', -coalesce(sum(s.amount_minor), 0)
+      FROM sales_transactions s
+     WHERE s.account_id = w.account_id AND s.live = w.live AND s.order_id = w.id
+       AND s.dispute_id = d.id) AS f
+ WHERE d.state = 'lost' AND d.chargeback_minor <> f.journal
+UNION ALL
+SELECT w.account_id, w.live, w.id, 'open refunds of returns', w.open_return_refunds, r.open
+  FROM wanted w
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS open FROM refunds r
+     WHERE r.account_id = w.account_id AND r.live = w.live AND r.order_id = w.id
+       AND r.return_id IS NOT NULL AND r.state IN ('pending', 'pending_information')) AS r
+ WHERE w.open_return_refunds <> r.open
+UNION ALL
+SELECT w.account_id, w.live, w.id, 'returned units of line ' || l.position, l.returned_units,
+       r.units
+  FROM wanted w
+  JOIN order_lines l ON l.account_id = w.account_id AND l.live = w.live AND l.order_id = w.id
+ CROSS JOIN LATERAL (
+    SELECT coalesce(sum(i.quantity), 0) AS units
+      FROM returns g JOIN return_items i
+        ON i.account_id = g.account_id AND i.live = g.live AND i.order_id = g.order_id
+       AND i.return_id = g.id
+     WHERE g.account_id = w.account_id AND g.live = w.live AND g.order_id = w.id
+       AND g.state = 'accepted' AND i.line_position = l.position) AS r
+ -- Units of an imported order may be back without a return of ours.
+ WHERE l.returned_units < r.units
 """
 
 _FIGURES = ("captured", "cancelled", "processing", "held", "refunded")

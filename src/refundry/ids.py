@@ -32,3 +32,18 @@ def new_secret_hex() -> str:
 def new_signing_token() -> str:
     """256 random bits as 64 lower-case hexadecimal digits, for the signatures of a webhook."""
     return secrets.token_hex(32)
+
+
+def new_return_id() -> str:
+    """`ret_` and a UUID."""
+    return f"ret_{uuid.uuid4()}"
+
+
+def new_dispute_id() -> str:
+    """`dp_` and a UUID."""
+    return f"dp_{uuid.uuid4()}"
+
+
+def new_sales_transaction_id() -> str:
+    """`st_` and a UUID."""
+    return f"st_{uuid.uuid4()}"

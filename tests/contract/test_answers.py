@@ -129,6 +129,38 @@ def test_answers_to_commands_fit(api: Api) -> None:
     _check(api.post(path, EXAMPLES[path]), "post", path)
 
 
+def test_webhooks_and_the_answers_to_their_commands_fit(api: Api) -> None:
+    settled_refund(api, given_captured(api, "A"), percent=50)
+    event_id = next(each["id"] for each in event_log(api) if each["type"] == "refund.complete")
+    created = api.post("/webhooks", EXAMPLES["/webhooks"])
+    _check(created, "post", "/webhooks")
+    webhook_id = expect(created, 201)["id"]
+    oauth = {"tokenEndPoint": "https://id.example", "clientID": "c", "clientSecret": "s"}
+    body = EXAMPLES["/webhooks"] | {"transportType": "OAUTH", "oauth": oauth}
+    del body["authentication"]
+    _check(api.post("/webhooks", body), "post", "/webhooks")
+    listed = api.get("/webhooks")
+    _check(listed, "get", "/webhooks")
+    assert len(listed.json()) == 2
+    path = f"/webhooks/{webhook_id}"
+    _check(api.get(path), "get", "/webhooks/{id}")
+    own = "/refundry/v1/webhooks/{id}/"
+    here = own.replace("{id}", webhook_id)
+    _check(api.post(f"{here}resend", {"eventId": event_id}), "post", f"{own}resend")
+    _check(api.post(f"{here}recover", EXAMPLES[f"{own}recover"]), "post", f"{own}recover")
+    _check(api.get(f"{here}deliveries"), "get", f"{own}deliveries")
+    _check(api.patch(path, {"enabled": False}), "patch", "/webhooks/{id}")
+    for command, sent in (("resend", {"eventId": event_id}), ("recover", {"since": "2024-05-01"})):
+        refused = api.post(f"{here}{command}", sent)
+        assert refused.status_code == 409
+        _check(refused, "post", f"{own}{command}")
+    _check(api.patch(path, {"oauth": oauth}), "patch", "/webhooks/{id}")
+    deleted = api.delete(path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert deleted.headers["x-request-id"]
+    _check(api.delete(path), "delete", "/webhooks/{id}")
+
+
 def test_the_notification_of_a_processor_is_answered_as_documented(service: Service) -> None:
     path = "/refundry/v1/processor-notifications"
     told = service.notify("refund.complete", {"operationId": "nobody-knows-it"}, "ntf-contract")

@@ -14,8 +14,9 @@ from refundry.domain.refund import RefundAsk, RefundType
 from refundry.domain.refusal import AmountUnavailable, OrderUnknown
 from refundry.errors import Refused
 from refundry.orders.store import find_order
-from refundry.refunds.commands import RefundRequest, create_refund
+from refundry.refunds.commands import RefundRequest, create_refund, planned
 from refundry.refunds.lanes import RefundLanes
+from refundry.refunds.store import find_refundable, insert_refunds
 from tests.support.books import Shop, findings
 from tests.support.fixtures import order_body
 from tests.support.http import Doc
@@ -156,4 +157,26 @@ async def test_nobody_waits_for_ever(shop: Shop, burst: int) -> None:
             ]
             made = await asyncio.gather(*(lanes.create(shop.tenant, ask) for ask in asks))
             assert len(made) == burst
+    assert await findings(shop.database) == []
+
+
+async def test_a_refusal_caused_by_a_member_that_was_not_written_is_not_given(shop: Shop) -> None:
+    """27.01 are there. 20.00 and 10.00 go as one group, so that the second seems too much; but
+    15.00 are being taken by somebody else, and so it is the first that is."""
+    order, other = [await shop.captured(order_body("A")) for _ in range(2)]
+    lanes = RefundLanes(shop.database, most_groups=1)
+    rival = await request(shop, order["id"], amount=Decimal("15.00"))
+    async with shop.database.transaction() as tx:
+        seen = await find_refundable(tx, shop.tenant, order["id"])
+        assert await insert_refunds(tx, [planned(shop.tenant, seen, rival)])
+        asks = [
+            await request(shop, other["id"], amount=Decimal("1.00")),  # goes alone
+            await request(shop, order["id"], amount=Decimal("20.00")),
+            await request(shop, order["id"], amount=Decimal("10.00")),
+        ]
+        work = [asyncio.create_task(lanes.create(shop.tenant, ask)) for ask in asks]
+        await asyncio.wait(work, timeout=0.3)
+    answers = [await outcome(each) for each in work]
+    assert answers == ["1.0 None pending", "AmountUnavailable", "10.0 None pending"]
+    await shop.settle()
     assert await findings(shop.database) == []

@@ -15,7 +15,8 @@ from refundry.domain.fulfillment import FulfillmentAsk
 from refundry.domain.refund import RefundAsk
 from refundry.http.document import read_object
 from refundry.http.fields import Fields
-from refundry.operations.notifications import Data, Notification, Received, receive
+from refundry.operations.inbox import Data, Notification
+from refundry.operations.notifications import Received, receive
 from refundry.operations.work import Worker, drain
 from refundry.orders.commands import FulfillmentRequest, create_fulfillment, ingest_order
 from refundry.orders.reading import read_order

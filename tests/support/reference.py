@@ -4,14 +4,11 @@ from typing import Any
 
 import jsonschema_rs
 
-from refundry.events.routes import OPERATIONS as EVENTS
+from refundry.app import documented_operations
 from refundry.http.openapi import openapi_document
-from refundry.operations.routes import ADVANCE, NOTIFICATIONS
-from refundry.orders.routes import OPERATIONS as ORDERS
-from refundry.refunds.routes import OPERATIONS as REFUNDS
-from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
+from refundry.settings import Settings
 
-OPERATIONS = (*ORDERS, *REFUNDS, *EVENTS, *WEBHOOKS, NOTIFICATIONS, ADVANCE)
+OPERATIONS = documented_operations(Settings(test_clock=True))
 DOCUMENT = openapi_document(OPERATIONS, version="9.9.9")
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 

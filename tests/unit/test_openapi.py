@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from schemathesis.specs.openapi import definitions
 
+from refundry.disputes.reading import read_dispute, read_resolution
 from refundry.domain.refund import AmountBasis
 from refundry.errors import BadFields
 from refundry.http.document import read_object
@@ -19,6 +20,9 @@ from refundry.operations import routes
 from refundry.orders.fulfillments import read_fulfillment
 from refundry.orders.reading import read_order
 from refundry.refunds.reading import read_refund
+from refundry.returns.reading import read_return, read_return_update
+from refundry.webhooks.reading import Rules, read_webhook
+from refundry.webhooks.types import Transport
 from tests.support.reference import (
     DOCUMENT,
     OPERATIONS,
@@ -158,7 +162,10 @@ def test_money_is_a_number_and_no_decimal_string_is_left() -> None:
 
 
 def test_bodies_are_strict_where_the_contract_says_so() -> None:
-    strict = {name for name, each in SCHEMAS.items() if each.get("additionalProperties") is False}
+    only_null = {"type": "null"}
+    closed = {name for name, each in SCHEMAS.items() if each.get("additionalProperties") is False}
+    strict = {n for n, each in SCHEMAS.items() if each.get("additionalProperties") == only_null}
+    assert closed == set()
     assert strict == {
         "NewRefund",
         "NewRefundItem",
@@ -174,6 +181,14 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "WebhookUpdate",
         "Resend",
         "Recover",
+        "NewReturn",
+        "NewReturnItem",
+        "ReturnUpdate",
+        "AcceptedUnits",
+        "ReturnLocation",
+        "ReturnAddress",
+        "NewDispute",
+        "DisputeResolution",
     }
 
 
@@ -198,12 +213,19 @@ def _given_update(fields: Fields) -> None:
     fields.finish()
 
 
+RULES = Rules(live=False, allow_http=False, expands=True, refused_hosts=frozenset())
 READERS: dict[str, Callable[[Fields], object]] = {
     "NewOrder": lambda fields: read_order(fields, live=False, now=NOW),
     "NewRefund": lambda fields: read_refund(fields, AmountBasis.LINE),
     "RefundUpdate": _given_update,
     "NewFulfillment": read_fulfillment,
+    "NewWebhook": lambda fields: read_webhook(fields, RULES, None),
+    "WebhookUpdate": lambda fields: read_webhook(fields, RULES, Transport.HTTP),
     "Notification": routes._read,  # pyright: ignore[reportPrivateUsage]
+    "NewReturn": read_return,
+    "ReturnUpdate": lambda fields: read_return_update(fields, {}),
+    "NewDispute": read_dispute,
+    "DisputeResolution": read_resolution,
 }
 LINE = {"skuId": "s", "amount": 10, "quantity": 1}
 CARD = {"number": "4444222233331111"}
@@ -213,6 +235,14 @@ REFUND = {"orderId": "o", "currency": "USD"}
 ELEMENT = {"itemId": "i", "amount": 1}
 UNITS = {"itemId": "i", "quantity": 1}
 TOLD = {"id": "n", "type": "refund.complete", "data": {"operationId": "x"}}
+WEBHOOK = {"types": ["refund.complete"], "address": "https://shop.example"}
+BASIC = {"userName": "u", "password": "p"}
+OAUTH = {"tokenEndPoint": "http://id.example/t", "clientID": "c", "clientSecret": "s"}
+OPENED = {"processorReference": "d1", "chargeId": "c", "amount": 27.01}
+LOST = {"processorReference": "d1", "amount": "10.00", "fraud": True}
+ADDRESS = {"line1": "1", "city": "c", "postalCode": "1", "state": "MN", "country": "US"}
+BACK = {"orderId": "o", "items": [UNITS]}
+ARRIVED = {**UNITS, "state": "accepted"}
 MANY = {f"k{number}": number for number in range(51)}
 
 TAKEN: list[tuple[str, dict[str, Any]]] = [
@@ -237,8 +267,32 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("RefundUpdate", {"metadata": {"a": None, "b": True}}),
     ("NewFulfillment", {"orderId": "o", "items": [UNITS]}),
     ("NewFulfillment", {"orderId": "o", "items": [{"skuId": "s", "cancelQuantity": "2.0000"}]}),
+    ("NewWebhook", WEBHOOK),
+    ("NewWebhook", {**WEBHOOK, "authentication": BASIC, "transportType": "HTTP"}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {"username": "u", "password": "p"}}),
+    ("NewWebhook", {**WEBHOOK, "oauth": OAUTH, "transportType": "OAUTH"}),
+    ("NewWebhook", {**WEBHOOK, "address": "HTTP://[2001:db8::1]:65535?q", "apiVersion": None}),
+    ("NewWebhook", {**WEBHOOK, "types": ["fileLink.created"] * 500, "apiVersion": "latest"}),
+    ("NewWebhook", {**WEBHOOK, "expandedTypes": ["order.refunded"], "enabled": False}),
+    ("WebhookUpdate", {}),
+    ("WebhookUpdate", {"colour": None}),
+    ("WebhookUpdate", {"types": None, "address": "https://b.example/", "enabled": True}),
     ("Notification", TOLD),
     ("Notification", {**TOLD, "occurredTime": "2024-05-01T09:58:12Z"}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": OPENED}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": {**OPENED, "reason": "fraud"}}),
+    ("Notification", {**TOLD, "type": "dispute.won", "data": {"processorReference": "d1"}}),
+    ("Notification", {**TOLD, "type": "dispute.lost", "data": LOST}),
+    ("NewReturn", BACK),
+    ("NewReturn", {**BACK, "items": [{"skuId": "s", "quantity": "3"}], "reason": "r" * 64}),
+    ("NewReturn", {**BACK, "location": {"address": {**ADDRESS, "line2": "x"}, "name": "Desk"}}),
+    ("ReturnUpdate", {}),
+    ("ReturnUpdate", {"state": "accepted", "items": [ARRIVED], "location": {"address": ADDRESS}}),
+    ("NewDispute", {}),
+    ("NewDispute", {"chargeId": "c", "amount": 1, "reason": "r", "processorReference": "d"}),
+    ("DisputeResolution", {"outcome": "won"}),
+    ("DisputeResolution", {"outcome": "lost", "fraud": False}),
+    ("DisputeResolution", {"outcome": "lost", "fraud": True, "amount": "10.00"}),
 ]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("NewOrder", {}),
@@ -293,9 +347,51 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("NewFulfillment", {"orderId": "o", "items": [{"itemId": "i", "quantity": 1.5}]}),
     ("NewFulfillment", {"orderId": "o" * 65, "items": [UNITS]}),
     ("NewFulfillment", {"orderId": "o", "items": [UNITS], "colour": 1}),
+    ("NewWebhook", {"types": ["refund.complete"]}),
+    ("NewWebhook", {**WEBHOOK, "types": []}),
+    ("NewWebhook", {**WEBHOOK, "types": ["refund.*"]}),
+    ("NewWebhook", {**WEBHOOK, "types": ["refund.complete"] * 501}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://user@shop.example"}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://shop.example:65536"}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://shop.example/" + "p" * 2048}),
+    ("NewWebhook", {**WEBHOOK, "apiVersion": "2019-01-01"}),
+    ("NewWebhook", {**WEBHOOK, "enabled": "true"}),
+    ("NewWebhook", {**WEBHOOK, "transportType": "MAIL"}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {"password": "p"}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "userName": "a:b"}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "password": ""}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "colour": 1}}),
+    ("NewWebhook", {**WEBHOOK, "expandedTypes": ["refund.complete"]}),
+    ("NewWebhook", {**WEBHOOK, "id": "w"}),
+    ("NewWebhook", {**WEBHOOK, "transportType": "OAUTH", "oauth": {**OAUTH, "clientID": ""}}),
+    ("WebhookUpdate", {"types": []}),
+    ("WebhookUpdate", {"colour": "red"}),
     ("Notification", {**TOLD, "type": "refund.maybe"}),
     ("Notification", {**TOLD, "data": {}}),
     ("Notification", {**TOLD, "colour": 1}),
+    ("Notification", {**TOLD, "data": {"operationId": "x", "chargeId": "c"}}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": {"processorReference": "d1"}}),
+    ("Notification", {**TOLD, "type": "dispute.opened", "data": {**OPENED, "amount": 0}}),
+    ("Notification", {**TOLD, "type": "dispute.won", "data": OPENED}),
+    ("Notification", {**TOLD, "type": "dispute.lost", "data": {**LOST, "fraud": None}}),
+    ("NewReturn", {"orderId": "o"}),
+    ("NewReturn", {"orderId": "o", "items": []}),
+    ("NewReturn", {"items": [UNITS]}),
+    ("NewReturn", {**BACK, "items": [{"itemId": "i"}]}),
+    ("NewReturn", {**BACK, "items": [{**UNITS, "quantity": 0}]}),
+    ("NewReturn", {**BACK, "items": [{**UNITS, "amount": 1}]}),
+    ("NewReturn", {**BACK, "location": {}}),
+    ("NewReturn", {**BACK, "location": {"address": {**ADDRESS, "city": None}}}),
+    ("NewReturn", {**BACK, "reason": "r" * 65}),
+    ("ReturnUpdate", {"state": "closed"}),
+    ("ReturnUpdate", {"items": [UNITS]}),
+    ("ReturnUpdate", {"reason": "other"}),
+    ("NewDispute", {"amount": 0}),
+    ("NewDispute", {"colour": 1}),
+    ("DisputeResolution", {}),
+    ("DisputeResolution", {"outcome": "drawn"}),
+    ("DisputeResolution", {"outcome": "lost"}),
+    ("DisputeResolution", {"outcome": "won", "fraud": False}),
 ]
 
 

@@ -78,6 +78,8 @@ class Operation:
     id: also the idempotency key at the processor. amount: minor units. shares: what it moves in
     the cells; None for a refund record that belongs to a Refund, whose own shares count.
     entry: which element of the fulfilment made it; units: how many units that element has.
+    dispute_id: of a chargeback, the dispute that made it; owed: what of its amount found no free
+    money yet, so that amount = shares + owed.
     """
 
     id: str
@@ -92,6 +94,8 @@ class Operation:
     units: int = 0
     shares: Shares | None = None
     failure: Failure | None = None
+    dispute_id: str | None = None
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

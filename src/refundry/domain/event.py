@@ -9,8 +9,10 @@ from refundry.domain.charge import Charge, ChargeState, Operation, charge_state
 from refundry.domain.order import Order, OrderState, due_state, enter_state
 
 if TYPE_CHECKING:
+    from refundry.domain.dispute import SalesTransaction
     from refundry.domain.fulfillment import Fulfillment
     from refundry.domain.refund import Refund
+    from refundry.domain.returns import Return
 
 
 class EventType(StrEnum):
@@ -61,7 +63,7 @@ class Draft:
     """An event to be written: its type and the resource as it was when the event was due.
 
     changed: for an `.updated` event, the names of the top-level attributes that may have changed;
-    refund_before, order_before: the resource before it.
+    refund_before, order_before, goods_before: the resource before it.
     """
 
     type: EventType
@@ -72,6 +74,9 @@ class Draft:
     refund_before: "Refund | None" = None
     order_before: Order | None = None
     changed: tuple[str, ...] = ()
+    goods: "Return | None" = None
+    goods_before: "Return | None" = None
+    sales: "SalesTransaction | None" = None
 
 
 @dataclass(slots=True)
@@ -142,6 +147,22 @@ class Change:
         self.drafts.append(
             Draft(EventType.FULFILLMENT_CREATED, self.order, fulfillment=fulfillment)
         )
+
+    def return_event(
+        self,
+        event_type: EventType,
+        goods: "Return",
+        before: "Return | None" = None,
+        changed: tuple[str, ...] = (),
+    ) -> None:
+        """Record an event that publishes a return as it now is."""
+        self.drafts.append(
+            Draft(event_type, self.order, goods=goods, goods_before=before, changed=changed)
+        )
+
+    def sales_event(self, sales: "SalesTransaction") -> None:
+        """Record that a sales transaction was made."""
+        self.drafts.append(Draft(EventType.SALES_TRANSACTION_CREATED, self.order, sales=sales))
 
     def keep_refund(self, refund: "Refund") -> None:
         """Note that `refund` is to be stored as it now is."""

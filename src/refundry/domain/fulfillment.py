@@ -19,7 +19,7 @@ from refundry.domain.charge import (
 )
 from refundry.domain.event import Change, EventType
 from refundry.domain.money import half_up
-from refundry.domain.order import Line, LineState, Order, OrderState, enter_state
+from refundry.domain.order import Line, LineState, Order, OrderState, cover_owed, enter_state
 from refundry.domain.refusal import (
     FulfillmentTooLarge,
     ItemUnknown,
@@ -237,7 +237,7 @@ def _book(order: Order, operation: Operation, *, complete: bool) -> Order:
         elif complete:
             line = replace(line, cancelled=add(line.cancelled, cells))
         order = order.with_line(line)
-    return order
+    return cover_owed(order)
 
 
 def _entry_captured(order: Order, operation: Operation) -> bool:

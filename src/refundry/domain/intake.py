@@ -307,6 +307,7 @@ def _processed(line: Line, ask: OrderAsk) -> Line:
         fulfilled_units=fulfilled,
         captured_units=fulfilled,
         cancelled_units=sent.cancelled_units,
+        returned_units=fulfilled if sent.state is LineState.RETURNED else 0,
     )
     if sent.state is not None or line.units_left:
         return line

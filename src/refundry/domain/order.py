@@ -1,12 +1,12 @@
 """An order: what was ordered, captured, held and refunded, and the states it goes through."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from refundry.domain.cells import EMPTY, Cells, Component, add, subtract
-from refundry.domain.charge import Charge, ChargeState, Shares
+from refundry.domain.cells import EMPTY, Cells, Component, add, spread, subtract
+from refundry.domain.charge import Charge, ChargeState, Operation, Shares
 from refundry.domain.money import Currency
 
 
@@ -40,7 +40,8 @@ class Line:
     """A line and its cells, in minor units.
 
     processing: in captures and cancels without an answer yet. captured_units: units of which any
-    capture is complete. position: its place in the order, and its key in `Shares`.
+    capture is complete. returned_units: units in accepted returns. position: its place in the
+    order, and its key in `Shares`.
     """
 
     position: int
@@ -56,6 +57,7 @@ class Line:
     fulfilled_units: int = 0
     cancelled_units: int = 0
     captured_units: int = 0
+    returned_units: int = 0
     state: LineState = LineState.CREATED
     state_times: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
@@ -90,6 +92,7 @@ class Order:
 
     version: one step for each published snapshot. previous_state: while in dispute, the state to
     go back to. last_event_at, event_sequence: of the newest event of this order.
+    open_return_refunds: how many refunds that returns made have not ended yet.
     """
 
     id: str
@@ -107,6 +110,7 @@ class Order:
     fraud_state: str | None = None
     fraud_times: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
     invoice_id: str | None = None
+    open_return_refunds: int = 0
 
     @property
     def available_to_refund(self) -> int:
@@ -127,6 +131,17 @@ class Order:
     def refunded(self) -> int:
         """The sum of complete refund records, chargebacks included."""
         return sum(charge.refunded for charge in self.charges)
+
+    @property
+    def chargebacks(self) -> list[Operation]:
+        """The records of what the bank took, oldest first."""
+        found = [o for charge in self.charges for o in charge.operations if o.dispute_id]
+        return sorted(found, key=lambda operation: operation.created_at)
+
+    @property
+    def over_refunded(self) -> bool:
+        """Whether a charge paid back more than it took: the bank and a refund took the same."""
+        return any(charge.refunded > charge.captured for charge in self.charges)
 
     def total(self, *components: Component) -> int:
         """What was ordered of the named components, over all lines."""
@@ -200,7 +215,7 @@ def pay_out(order: Order, held: Shares, refunded: Shares) -> Order:
         order = order.with_line(
             replace(line, held=subtract(line.held, cells), refunded=add(line.refunded, paid))
         )
-    return order
+    return cover_owed(order)
 
 
 def take_back(order: Order, shares: Shares) -> Order:
@@ -208,4 +223,78 @@ def take_back(order: Order, shares: Shares) -> Order:
     for position, cells in shares.items():
         line = order.lines[position]
         order = order.with_line(replace(line, refunded=subtract(line.refunded, cells)))
+    return cover_owed(order)
+
+
+def spend(order: Order, shares: Shares) -> Order:
+    """Book `shares` of the free money as refunded."""
+    for position, cells in shares.items():
+        line = order.lines[position]
+        order = order.with_line(replace(line, refunded=add(line.refunded, cells)))
     return order
+
+
+def cover_owed(order: Order) -> Order:
+    """Give what is free to the chargebacks that are still owed something, the oldest first.
+
+    Called wherever money comes free, so that nothing the bank has taken already is offered again
+    (contract, disputes and chargebacks, section 3, row 2).
+    """
+    for operation in order.chargebacks:
+        taken = min(operation.owed, order.available_to_refund)
+        if taken:
+            shares = spread_over_lines(taken, [line.available for line in order.lines])
+            known = operation.shares or {}
+            merged = {
+                position: add(known.get(position, EMPTY), shares.get(position, EMPTY))
+                for position in {**known, **shares}
+            }
+            covered = replace(operation, shares=merged, owed=operation.owed - taken)
+            charge = order.charge(operation.charge_id).with_operation(covered)
+            order = spend(order, shares).with_charge(charge)
+    return order
+
+
+def spread_over_lines(total: int, weights: Sequence[Cells]) -> dict[int, Cells]:
+    """`total` minor units over every cell of every line; lines that get nothing are left out.
+
+    weights: one per line, in the order of their positions.
+    """
+    spreads = spread(total, weights)
+    return {position: cells for position, cells in enumerate(spreads) if any(cells)}
+
+
+def is_returned(order: Order) -> bool:
+    """Whether the goods are back, or paid back, line by line (contract, orders, section 4.2)."""
+    if order.open_return_refunds or not any(line.returned_units for line in order.lines):
+        return False
+    return all(
+        line.cancelled_units + line.returned_units == line.quantity or _product_paid(order, line)
+        for line in order.lines
+    )
+
+
+def _product_paid(order: Order, line: Line) -> bool:
+    """Whether a refund, not a chargeback alone, paid back something of a line's product."""
+    taken = [(o.shares or {}).get(line.position, EMPTY) for o in order.chargebacks]
+    return line.refunded[Component.PRODUCT] > sum(cells[Component.PRODUCT] for cells in taken)
+
+
+def refresh_returned(order: Order, now: datetime) -> Order:
+    """The order in the state `returned` if it is due; evaluated where a refund succeeds and where
+    a return is accepted."""
+    ready = settled_state(order) in (OrderState.FULFILLED, OrderState.COMPLETE)
+    return enter_state(order, OrderState.RETURNED, now) if ready and is_returned(order) else order
+
+
+def leave_returned(order: Order) -> Order:
+    """After a late failure: an order that is not `returned` any more goes back to the state before
+    it, with the time of that state (contract, refunds, section 7, row 10)."""
+    if settled_state(order) is not OrderState.RETURNED or is_returned(order):
+        return order
+    ended = (ChargeState.COMPLETE, ChargeState.CANCELLED)
+    done = all(charge.state in ended for charge in order.charges)
+    before = OrderState.COMPLETE if done else OrderState.FULFILLED
+    if order.state is OrderState.DISPUTE:
+        return replace(order, previous_state=before)
+    return replace(order, state=before)

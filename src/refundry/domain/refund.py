@@ -168,6 +168,7 @@ class Refund:
     """A refund. amount, refunded: minor units; shares: what each cell gave, adding up to amount.
 
     refunded_shares: what was really paid out of them. metadata: JSON text of an object.
+    return_id: the return whose acceptance made it.
     """
 
     id: str
@@ -189,6 +190,7 @@ class Refund:
     token: Token | None = None
     needs_attention: bool = False
     submitted: bool = False
+    return_id: str | None = None
 
 
 def plan_refund(order: Order, ask: RefundAsk, *, refund_id: str, now: datetime) -> Refund | Refusal:
@@ -333,3 +335,50 @@ def _element_amount(
     amount = to_minor(item.amount, currency)
     assert amount is not None
     return amount
+
+
+def product_estimate(order: Order, position: int, quantity: int) -> int:
+    """What a product refund of `quantity` units of a line would take now, in minor units."""
+    line = order.lines[position]
+    base = sum(only(line.available, _ITEM_SELECTIONS[None]))
+    return _full_amount(line, quantity, base)
+
+
+def plan_units_refund(
+    order: Order, units: Mapping[int, int], *, refund_id: str, now: datetime
+) -> Refund | None:
+    """An item-level product refund of everything that `units` are worth and that is left.
+
+    units: position of the line -> how many. Lines with nothing left are dropped; None if that is
+    all of them (contract, returns, section 4).
+    """
+    elements: list[Element] = []
+    shares: dict[int, Cells] = {}
+    for position, quantity in units.items():
+        line = order.lines[position]
+        weights = only(line.available, _ITEM_SELECTIONS[None])
+        amount = _full_amount(line, quantity, sum(weights))
+        if amount:
+            shares[position] = spread(amount, [weights])[0]
+            elements.append(Element(position, line.id, line.sku_id, None, quantity, amount))
+    if not elements:
+        return None
+    return Refund(
+        id=refund_id,
+        order_id=order.id,
+        invoice_id=order.invoice_id,
+        currency=order.currency,
+        type=None,
+        amount=sum(element.amount for element in elements),
+        elements=tuple(elements),
+        shares=shares,
+        created_at=now.replace(microsecond=0),
+    )
+
+
+def _full_amount(line: Line, quantity: int, base: int) -> int:
+    """What `quantity` units are worth by what was captured, at most `base`."""
+    if not line.captured_units:
+        return 0
+    captured = sum(only(line.captured, _ITEM_SELECTIONS[None]))
+    return half_up(min(Fraction(captured * quantity, line.captured_units), Fraction(base)))

@@ -123,6 +123,46 @@ class SourceDeclined:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnDuringDispute:
+    """The bank's case must end before goods are taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnTooLarge:
+    """More units returned than were fulfilled, or accepted than were authorised."""
+
+    parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnAccepted:
+    """A return that is accepted as a whole does not change any more."""
+
+    return_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeInDispute:
+    """The charge has an open dispute already."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotDisputable:
+    """An order in a state in which no money can have been taken."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeClosed:
+    """A dispute ends once."""
+
+    dispute_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConcurrentUpdate:
     """The order's turn was not obtained in time."""
 
@@ -170,6 +210,12 @@ Refusal = (
     | OrderCancelled
     | OrderExists
     | SourceDeclined
+    | ReturnDuringDispute
+    | ReturnTooLarge
+    | ReturnAccepted
+    | ChargeInDispute
+    | NotDisputable
+    | DisputeClosed
     | ConcurrentUpdate
     | EventUnknown
     | WebhookDisabled

@@ -20,7 +20,7 @@ from refundry.domain.charge import (
 )
 from refundry.domain.event import Change, EventType
 from refundry.domain.fulfillment import split_over
-from refundry.domain.order import Order, pay_out, take_back
+from refundry.domain.order import Order, leave_returned, pay_out, refresh_returned, take_back
 from refundry.domain.refund import (
     OPEN_REFUND_STATES,
     TRANSITIONS,
@@ -176,12 +176,16 @@ def finish(change: Change, refund: Refund, *, unpaid: RefundState = RefundState.
     paid = sum(part.amount for part, state in _parts(change.order, refund) if _is_paid(state))
     refund = replace(refund, token=None, needs_attention=False)
     ended = _paid_out(refund, paid, refund.shares)
-    change.order = pay_out(change.order, refund.shares, ended.refunded_shares)
+    order = change.order
+    if refund.return_id is not None:
+        order = replace(order, open_return_refunds=order.open_return_refunds - 1)
+    change.order = pay_out(order, refund.shares, ended.refunded_shares)
     if paid == 0:
         _finish_unpaid(change, ended, operations, unpaid)
         return
     ended = _succeeded(ended)
     change.refund_event(EventType.REFUND_COMPLETE, ended)
+    change.order = refresh_returned(change.order, change.now)
     change.order_event(EventType.ORDER_REFUNDED)
 
 
@@ -223,7 +227,7 @@ def _lose(
 ) -> None:
     lost = sum(part.amount for part in refund.parts if part.operation_id == operation.id)
     returned = _spread_over(lost, refund.refunded_shares)
-    change.order = take_back(change.order, returned)
+    change.order = leave_returned(take_back(change.order, returned))
     kept = {
         position: subtract(cells, returned[position])
         for position, cells in refund.refunded_shares.items()

@@ -40,8 +40,9 @@ class EventData(Struct, rename="camel"):
         dict[str, Any],
         about(
             "The resource after the change, as its GET would show it: a Refund for `refund.*`, a"
-            " Charge for `order.charge.*`, a Fulfillment for `fulfillment.created`, an Order for"
-            " every other `order.*`."
+            " Return for `return.*`, a Charge for `order.charge.*`, a Fulfillment for"
+            " `fulfillment.created`, a SalesTransaction for `sales_transaction.created`, an"
+            " Order for every other `order.*`."
         ),
     ]
     previous_attributes: Annotated[

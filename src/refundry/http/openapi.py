@@ -47,6 +47,9 @@ _TAGS = {
     "Sources": "The means of payment of an order.",
     "Fulfillments": "Units shipped or given up: what captures and cancels follow from.",
     "Refunds": "Money on its way back to a shopper.",
+    "Returns": "Goods on their way back, and the refunds that they bring.",
+    "Disputes": "The bank's case on a charge, and what it takes if the case is lost.",
+    "Sales transactions": "What chargebacks took, line by line.",
     "Events": "Every change, as it was when it was made; kept for 90 days at least.",
     "Webhooks": "Addresses that are told of events, and how that went.",
     "Processors": "What payment processors tell by themselves.",
@@ -113,10 +116,12 @@ def _operation_id(operation: Operation) -> str:
         return f"list{operation.answer.__name__.removesuffix('List')}s"
     if operation.method == "GET":
         return f"get{noun}" if "{id}" in operation.path else f"list{noun}s"
-    if operation.path.endswith("{id}"):
-        return f"delete{noun}" if operation.method == "DELETE" else f"update{noun}"
+    if operation.method == "DELETE":
+        return f"delete{noun}"
     if operation.status == 201:
         return f"create{noun}"
+    if "{id}" in operation.path and operation.subject is None:
+        return f"update{noun}"
     first, *rest = operation.handler.__name__.split("_")
     return first + "".join(word.capitalize() for word in rest)
 

@@ -12,7 +12,7 @@ from refundry.errors import FieldProblem, NotFound
 from refundry.http import problems
 from refundry.http.answer import Answer
 from refundry.http.call import Operation
-from refundry.http.openapi_schemas import error_reference, reference_to, subject_of
+from refundry.http.openapi_schemas import ONLY_NULL, error_reference, reference_to, subject_of
 from refundry.http.query import Kind
 
 Json = dict[str, Any]
@@ -175,7 +175,7 @@ def _bad_body(operation: Operation, components: Json) -> list[FieldProblem]:
     schema = components[operation.body.__name__]
     for name in schema.get("required", [])[:1]:
         found.append(FieldProblem("missing_parameter", name, "A parameter is missing."))
-    if schema.get("additionalProperties") is False:
+    if schema.get("additionalProperties") == ONLY_NULL:
         message = "'colour' is an unknown parameter."
         found.append(FieldProblem("unknown_parameter", "colour", message))
     found += getattr(operation.body, "MISTAKES", ())

@@ -10,6 +10,9 @@ from refundry.http.problems import TYPES
 
 _PREFIX = "#/components/schemas/"
 
+ONLY_NULL: dict[str, Any] = {"type": "null"}
+"""What a body that refuses unknown members lets them be."""
+
 ERROR: dict[str, Any] = {
     "title": "Error",
     "description": "Why a request was not carried out.",
@@ -79,7 +82,8 @@ def _structs(hints: Sequence[Any], seen: set[type]) -> Iterator[type]:
 
 
 def _true(schema: Any) -> Any:
-    """The schema with what msgspec cannot know: a Decimal is a number, `anyOf` has the last word.
+    """The schema with what msgspec cannot know: a Decimal is a number, `anyOf` has the last word,
+    an unknown member that is null counts as absent.
 
     `shapes.either` puts an `anyOf` beside the type that a member has in Python.
     """
@@ -94,6 +98,8 @@ def _true(schema: Any) -> Any:
     if isinstance(members.get("anyOf"), list):
         members.pop("type", None)
         members["anyOf"] = [each for choice in members["anyOf"] for each in _choices(choice)]
+    if members.get("additionalProperties") is False:
+        members["additionalProperties"] = ONLY_NULL
     if members.get("required") == []:
         del members["required"]
     return members

@@ -114,6 +114,14 @@ _BadRequest = (
     | no.QuantityAboveOrder
     | no.EventUnknown
 )
+_AfterSale = (
+    no.ReturnDuringDispute
+    | no.ReturnTooLarge
+    | no.ReturnAccepted
+    | no.ChargeInDispute
+    | no.NotDisputable
+    | no.DisputeClosed
+)
 _Conflict = (
     no.FulfillmentTooLarge
     | no.OrderNotSubmitted
@@ -121,6 +129,7 @@ _Conflict = (
     | no.OrderCancelled
     | no.OrderExists
     | no.SourceDeclined
+    | _AfterSale
     | no.ConcurrentUpdate
     | no.WebhookDisabled
     | no.KeyReused
@@ -181,6 +190,15 @@ def _conflict(refusal: _Conflict) -> tuple[str, str | None, str]:
             return "order_already_exists", "id", f"Order '{order_id}' already exists."
         case no.SourceDeclined():
             return "failed-request", None, "Failed to charge source."
+        case (
+            no.ReturnDuringDispute()
+            | no.ReturnTooLarge()
+            | no.ReturnAccepted()
+            | no.ChargeInDispute()
+            | no.NotDisputable()
+            | no.DisputeClosed()
+        ):
+            return _after_sale(refusal)
         case no.ConcurrentUpdate():
             message = "The order is being updated by another request."
             return "concurrent_update", "orderId", message
@@ -192,5 +210,24 @@ def _conflict(refusal: _Conflict) -> tuple[str, str | None, str]:
         case no.KeyInUse():
             message = "A request with this idempotency key is in progress."
             return "idempotency_key_in_use", "Idempotency-Key", message
+        case _:
+            assert_never(refusal)
+
+
+def _after_sale(refusal: _AfterSale) -> tuple[str, str, str]:
+    match refusal:
+        case no.ReturnDuringDispute():
+            message = "A return cannot be performed while there is a dispute on the order."
+            return "invalid_parameter", "order", message
+        case no.ReturnTooLarge(parameter):
+            return "quantity_too_large", parameter, "Return quantity is larger than order quantity"
+        case no.ReturnAccepted(return_id):
+            return "invalid_state", "state", f"Return {return_id} is accepted."
+        case no.ChargeInDispute(order_id):
+            return "invalid_state", "state", f"Order {order_id} is in dispute."
+        case no.NotDisputable(state):
+            return "invalid_state", "state", f"'{state}' orders cannot be disputed."
+        case no.DisputeClosed(dispute_id):
+            return "invalid_state", "state", f"Dispute {dispute_id} is closed."
         case _:
             assert_never(refusal)

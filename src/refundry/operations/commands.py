@@ -74,7 +74,9 @@ async def book_outcome(
         refunds = await refunds_store.refunds_of_operation(tx, tenant, order_id, operation_id)
         change = Change(stored.order, now)
         _apply(change, operation, [each.refund for each in refunds], word)
-        await _save(tx, books, tenant, stored, change, refunds)
+        after = await _save(tx, books, tenant, stored, change, refunds)
+        if after.order.over_refunded and not stored.order.over_refunded:
+            log.error("order_over_refunded", order_id=order_id, operation_id=operation_id)
         return True
 
     return await books.database.run(work)

@@ -1,6 +1,6 @@
 """What processors tell us by themselves: signed, applied once, kept while it fits nothing yet.
 
-Source: contract, disputes and chargebacks, section 5; its dispute rows come with disputes.
+Source: contract, disputes and chargebacks, section 5.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ import structlog
 from refundry.access.store import clock_shift
 from refundry.domain.charge import OperationKind
 from refundry.operations.commands import Books, Word, book_outcome
+from refundry.operations.disputes import hear_dispute
+from refundry.operations.inbox import Notification
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, NeedsInformation, Settled
 from refundry.processors.http import failure_of
@@ -20,23 +22,6 @@ _RETRY_EVERY = timedelta(seconds=30)
 # A notification may overtake our own commit, but not by more than this.
 _KEEP = timedelta(hours=24)
 log = structlog.get_logger("refundry.notifications")
-
-
-class Data(msgspec.Struct, rename="camel"):
-    """What a notification is about."""
-
-    operation_id: str | None = None
-    code: str | None = None
-    message: str | None = None
-    failure_reason: str | None = None
-
-
-class Notification(msgspec.Struct, rename="camel"):
-    """A processor's notification."""
-
-    id: str
-    type: str
-    data: Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +72,43 @@ async def receive(books: Books, received: Received, now: datetime) -> bool:
 
 
 async def _apply(books: Books, received: Received, *, received_at: datetime, now: datetime) -> None:
-    word = word_of(received.notification)
-    operation_id = received.notification.data.operation_id
-    found = (
-        await find_operation(books.database, operation_id, live=received.live)
-        if operation_id
-        else None
-    )
-    if word is None:
-        state = "ignored"
-        log.info("notification_ignored", id=received.notification.id,
-                 type=received.notification.type)  # fmt: skip
-    elif found is None:
-        state = "waiting" if now - received_at < _KEEP else "unmatched"
-        log.warning("notification_unmatched", id=received.notification.id,
-                    operation_id=operation_id)  # fmt: skip
+    notification = received.notification
+    if notification.type.startswith("dispute."):
+        applied = await hear_dispute(books.database, notification, live=received.live, now=now)
     else:
-        tenant, order_id = found
-        shift = await clock_shift(books.database, tenant)
-        assert operation_id is not None
-        kind = OperationKind(received.notification.type.partition(".")[0])
-        applied = await book_outcome(
-            books, tenant, order_id, operation_id, word, now + shift, report_of=kind
-        )
+        applied = await _hear_outcome(books, received, now)
+    if applied is None:
+        state = "waiting" if now - received_at < _KEEP else "unmatched"
+        log.warning("notification_unmatched", id=notification.id, type=notification.type,
+                    operation_id=notification.data.operation_id,
+                    reference=notification.data.processor_reference)  # fmt: skip
+    else:
         state = "applied" if applied else "ignored"
+    if state == "ignored":
+        log.info("notification_ignored", id=notification.id, type=notification.type)
     await books.database.execute(
         "UPDATE processor_notifications SET state = $3, due_at = $4"
         " WHERE connector = $1 AND id = $2",
         received.connector, received.notification.id, state,
         now + _RETRY_EVERY if state == "waiting" else None,
     )  # fmt: skip
+
+
+async def _hear_outcome(books: Books, received: Received, now: datetime) -> bool | None:
+    """Book an operation's outcome: whether that changed anything; None without the operation."""
+    word = word_of(received.notification)
+    operation_id = received.notification.data.operation_id
+    if word is None or operation_id is None:
+        return False
+    found = await find_operation(books.database, operation_id, live=received.live)
+    if found is None:
+        return None
+    tenant, order_id = found
+    shift = await clock_shift(books.database, tenant)
+    kind = OperationKind(received.notification.type.partition(".")[0])
+    return await book_outcome(
+        books, tenant, order_id, operation_id, word, now + shift, report_of=kind
+    )
 
 
 async def retry_due(books: Books, now: datetime) -> int:

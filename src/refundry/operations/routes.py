@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 
 from refundry.access.store import shift_test_clock
+from refundry.disputes.reading import is_amount
 from refundry.domain.refusal import InvalidField
 from refundry.errors import Refused
 from refundry.http import problems
@@ -15,7 +16,8 @@ from refundry.http.document import seconds, shown, to_json
 from refundry.http.fields import Fields
 from refundry.operations import schemas
 from refundry.operations.commands import Books
-from refundry.operations.notifications import Data, Notification, Received, receive
+from refundry.operations.inbox import Data, Notification
+from refundry.operations.notifications import Received, receive
 from refundry.processors.registry import notification_secrets
 from refundry.processors.signature import HEADER, verify
 
@@ -30,6 +32,9 @@ _TYPES = frozenset(
         "refund.complete",
         "refund.failed",
         "refund.pending_information",
+        "dispute.opened",
+        "dispute.won",
+        "dispute.lost",
     }
 )
 
@@ -56,16 +61,45 @@ def _read(body: Fields) -> Notification:
     data = body.object("data", required=True)
     read = Data()
     if data is not None:
-        read = Data(
-            operation_id=data.text("operationId", required=True),
-            code=data.text("code"),
-            message=data.text("message", most=500),
-            failure_reason=data.text("failureReason"),
+        read = (
+            _read_dispute(data, kind)
+            if (kind or "").startswith("dispute.")
+            else _read_outcome(data)
         )
         data.unknown()
     body.unknown()
     body.finish()
     return Notification(notification_id or "", kind or "", read)
+
+
+def _read_outcome(data: Fields) -> Data:
+    return Data(
+        operation_id=data.text("operationId", required=True),
+        code=data.text("code"),
+        message=data.text("message", most=500),
+        failure_reason=data.text("failureReason"),
+    )
+
+
+def _read_dispute(data: Fields, kind: str | None) -> Data:
+    """What a dispute's notification must say depends on its type."""
+    reference = data.text("processorReference", required=True)
+    if kind == "dispute.won":
+        return Data(processor_reference=reference)
+    opened = kind == "dispute.opened"
+    charge_id = data.text("chargeId", required=True) if opened else None
+    if not data.has("amount"):
+        data.missing("amount")
+    amount = data.decimal("amount", is_amount)
+    if not opened and not data.has("fraud"):
+        data.missing("fraud")
+    return Data(
+        processor_reference=reference,
+        charge_id=charge_id,
+        amount=None if amount is None else shown(data.value("amount")),
+        reason=data.text("reason") if opened else None,
+        fraud=None if opened else data.flag("fraud"),
+    )
 
 
 def _stored_body(notification: Notification) -> str:

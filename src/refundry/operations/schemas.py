@@ -5,15 +5,37 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import UNSET, Meta, Struct
 
 from refundry.errors import FieldProblem
-from refundry.http.shapes import Sent, Text, Time, Timestamp, about, decimal, text
+from refundry.http.shapes import (
+    PositiveAmount,
+    Sent,
+    Text,
+    Time,
+    Timestamp,
+    about,
+    decimal,
+    given,
+    text,
+)
 
 _TEN_YEARS = 10 * 366 * 24 * 3600
 
 
 class NotificationData(Struct, rename="camel", forbid_unknown_fields=True):
-    """What a notification is about."""
+    """What a notification is about: an operation, or a dispute."""
 
-    operation_id: Annotated[Text, about("The operation, as it was named to the processor.")]
+    operation_id: Annotated[
+        Sent[Text], about("The operation, as it was named to the processor.")
+    ] = UNSET
+    processor_reference: Annotated[Sent[Text], about("The processor's id of the dispute.")] = UNSET
+    charge_id: Annotated[Sent[Text], about("For `dispute.opened`: the disputed charge.")] = UNSET
+    amount: Annotated[
+        Sent[PositiveAmount],
+        about("What is disputed, or for `dispute.lost` what the bank took; major units."),
+    ] = UNSET
+    reason: Annotated[Sent[Text], about("For `dispute.opened`: the bank's reason.")] = UNSET
+    fraud: Annotated[Sent[bool], about("For `dispute.lost`: whether the bank calls it fraud.")] = (
+        UNSET
+    )
     code: Annotated[Sent[Text], about("The processor's code of a failure.")] = UNSET
     message: Annotated[
         Sent[Annotated[str, text(500)]], about("The processor's words on a failure.")
@@ -23,8 +45,39 @@ class NotificationData(Struct, rename="camel", forbid_unknown_fields=True):
     ] = UNSET
 
 
+_MEMBERS = (
+    "operationId", "code", "message", "failureReason", "processorReference", "chargeId", "amount",
+    "reason", "fraud",
+)  # fmt: skip
+
+
+def _about(types: list[str], required: list[str], allowed: list[str]) -> dict[str, Any]:
+    """The rule of some types: what their data must hold, and what it may hold besides."""
+    others = [name for name in _MEMBERS if name not in (*required, *allowed)]
+    data = {
+        "allOf": [given(name) for name in required],
+        "not": {"anyOf": [given(name) for name in others]},
+    }
+    return {"properties": {"type": {"enum": types}, "data": data}}
+
+
+_OUTCOMES = [
+    "capture.complete", "capture.failed", "cancel.complete", "cancel.failed", "refund.complete",
+    "refund.failed", "refund.pending_information",
+]  # fmt: skip
+
+
 class Notification(Struct, rename="camel", forbid_unknown_fields=True):
-    """What became of an operation at the processor."""
+    """What became of an operation, or of a dispute, at the processor."""
+
+    RULES: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            _about(_OUTCOMES, ["operationId"], ["code", "message", "failureReason"]),
+            _about(["dispute.opened"], ["processorReference", "chargeId", "amount"], ["reason"]),
+            _about(["dispute.won"], ["processorReference"], []),
+            _about(["dispute.lost"], ["processorReference", "amount", "fraud"], []),
+        ]
+    }
 
     MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
         FieldProblem("invalid_parameter", "type", "'refund.maybe' is not a valid type."),
@@ -46,6 +99,9 @@ class Notification(Struct, rename="camel", forbid_unknown_fields=True):
             "refund.complete",
             "refund.failed",
             "refund.pending_information",
+            "dispute.opened",
+            "dispute.won",
+            "dispute.lost",
         ],
         about("What happened.", "refund.complete"),
     ]

@@ -284,6 +284,10 @@ class OrderDetails(Struct, rename="camel"):
     ] = UNSET
     fraud_state: Annotated[Shown[_FraudState], about("What the fraud check says.")] = UNSET
     fraud_state_transitions: Shown[FraudTimes] = UNSET
+    over_refunded: Annotated[
+        Shown[bool],
+        about("`true` where the bank took what a refund under way then paid back as well."),
+    ] = UNSET
     metadata: Annotated[Shown[ShownMetadata], about("Left out while empty.")] = UNSET
     ship_to: Annotated[Any, about(_AS_SENT)] = UNSET
     ship_from: Annotated[Any, about(_AS_SENT)] = UNSET

@@ -70,7 +70,8 @@ class StoredOrder:
 
 _SELECT = """
 SELECT o.id, o.currency, o.state, o.previous_state, o.created_at, o.updated_at, o.version,
-       o.event_sequence, o.last_event_at, o.fraud_state, o.invoice_id, o.details, o.metadata,
+       o.event_sequence, o.last_event_at, o.open_return_refunds, o.fraud_state, o.invoice_id,
+       o.details, o.metadata,
        o.upstream_id, o.customer_id, o.checkout_id, o.application_id, o.email, o.locale,
        o.browser_ip, o.customer_type, o.request_to_be_forgotten, o.session_id, o.client_secret,
        o.pending_payment_at, o.in_review_at, o.accepted_at, o.blocked_at, o.cancelled_at,
@@ -79,7 +80,7 @@ SELECT o.id, o.currency, o.state, o.previous_state, o.created_at, o.updated_at, 
        ARRAY(SELECT (l.position, l.id, l.sku_id, l.quantity, l.ordered::text, l.captured::text,
                      l.cancelled::text, l.processing::text, l.held::text, l.refunded::text,
                      l.fulfilled_units, l.cancelled_units, l.captured_units, l.state,
-                     l.state_times, l.details)
+                     l.state_times, l.details, l.returned_units)
                FROM order_lines l
               WHERE l.account_id = o.account_id AND l.live = o.live AND l.order_id = o.id
               ORDER BY l.position) AS lines,
@@ -90,7 +91,8 @@ SELECT o.id, o.currency, o.state, o.previous_state, o.created_at, o.updated_at, 
               ORDER BY c.position) AS charges,
        ARRAY(SELECT (p.id, p.charge_id, p.kind, p.amount_minor, p.state, p.created_at,
                      p.updated_at, p.fulfillment_id, p.entry, p.units, p.share_lines::text,
-                     p.shares::text, p.failure_code, p.failure_message, p.failure_reason)
+                     p.shares::text, p.failure_code, p.failure_message, p.failure_reason,
+                     p.dispute_id, p.owed_minor)
                FROM charge_operations p
               WHERE p.account_id = o.account_id AND p.live = o.live AND p.order_id = o.id
               ORDER BY p.seq) AS operations
@@ -168,6 +170,7 @@ def _stored(row: Record) -> StoredOrder:
             s: row[f"fraud_{s}_at"] for s in _FRAUD_STATES if row[f"fraud_{s}_at"] is not None
         },
         invoice_id=row["invoice_id"],
+        open_return_refunds=row["open_return_refunds"],
     )
     return StoredOrder(order, _facts(row, lines, charges))
 
@@ -207,6 +210,7 @@ def _line(fields: Any) -> Line:
         fulfilled_units=fields[10],
         cancelled_units=fields[11],
         captured_units=fields[12],
+        returned_units=fields[16],
         state=LineState(fields[13]),
         state_times={k: datetime.fromisoformat(v) for k, v in json.loads(fields[14]).items()},
     )
@@ -240,6 +244,8 @@ def _operation(fields: Any) -> Operation:
         units=fields[9],
         shares=_shares(fields[10], fields[11]),
         failure=Failure(fields[12], fields[13], fields[14]) if failed else None,
+        dispute_id=fields[15],
+        owed=fields[16],
     )
 
 
@@ -338,17 +344,19 @@ async def _insert_lines(tx: Tx, tenant: Tenant, stored: StoredOrder) -> None:
         """
         INSERT INTO order_lines (account_id, live, order_id, position, id, sku_id, quantity,
             ordered, captured, cancelled, processing, held, refunded, fulfilled_units,
-            cancelled_units, captured_units, state, state_times, details, subscription_id)
+            cancelled_units, captured_units, returned_units, state, state_times, details,
+            subscription_id)
         SELECT $1, $2, $3, position, id, sku_id, quantity, ordered::bigint[], captured::bigint[],
                cancelled::bigint[], processing::bigint[], held::bigint[], refunded::bigint[],
-               fulfilled, gone, captured_units, state, state_times, details, subscription_id
+               fulfilled, gone, captured_units, returned_units, state, state_times, details,
+               subscription_id
           FROM unnest($4::smallint[], $5::text[], $6::text[], $7::integer[], $8::text[],
                       $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                      $14::integer[], $15::integer[], $16::integer[], $17::text[], $18::text[],
-                      $19::text[], $20::text[])
+                      $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::text[],
+                      $19::text[], $20::text[], $21::text[])
                AS l (position, id, sku_id, quantity, ordered, captured, cancelled, processing,
-                     held, refunded, fulfilled, gone, captured_units, state, state_times, details,
-                     subscription_id)
+                     held, refunded, fulfilled, gone, captured_units, returned_units, state,
+                     state_times, details, subscription_id)
         """,
         tenant.account_id, tenant.live, stored.order.id,
         [line.position for line in lines],
@@ -362,6 +370,7 @@ async def _insert_lines(tx: Tx, tenant: Tenant, stored: StoredOrder) -> None:
         [line.fulfilled_units for line in lines],
         [line.cancelled_units for line in lines],
         [line.captured_units for line in lines],
+        [line.returned_units for line in lines],
         [line.state.value for line in lines],
         [_times_text(line.state_times) for line in lines],
         list(stored.facts.line_details),
@@ -396,15 +405,16 @@ async def _insert_operations(
             """
             INSERT INTO charge_operations (account_id, live, order_id, id, charge_id, kind,
                 amount_minor, state, created_at, updated_at, fulfillment_id, entry, units,
-                share_lines, shares, failure_code, failure_message, failure_reason, due_at)
+                share_lines, shares, failure_code, failure_message, failure_reason, due_at,
+                dispute_id, owed_minor)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                    $18, $19)
+                    $18, $19, $20, $21)
             """,
             tenant.account_id, tenant.live, order_id, operation.id, operation.charge_id,
             operation.kind.value, operation.amount, operation.state.value, operation.created_at,
             operation.updated_at, operation.fulfillment_id, operation.entry, operation.units,
             *shares, *_failure_columns(failure),
-            operation.created_at if pending else None,
+            operation.created_at if pending else None, operation.dispute_id, operation.owed,
         )  # fmt: skip
 
 
@@ -417,12 +427,13 @@ async def _update_lines(tx: Tx, tenant: Tenant, order_id: str, lines: Sequence[L
            SET captured = n.captured::bigint[], cancelled = n.cancelled::bigint[],
                processing = n.processing::bigint[], held = n.held::bigint[],
                refunded = n.refunded::bigint[], fulfilled_units = n.fulfilled,
-               cancelled_units = n.gone, captured_units = n.captured_units, state = n.state,
-               state_times = n.state_times
+               cancelled_units = n.gone, captured_units = n.captured_units,
+               returned_units = n.returned_units, state = n.state, state_times = n.state_times
           FROM unnest($4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                      $10::integer[], $11::integer[], $12::integer[], $13::text[], $14::text[])
+                      $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::text[],
+                      $15::text[])
                AS n (position, captured, cancelled, processing, held, refunded, fulfilled, gone,
-                     captured_units, state, state_times)
+                     captured_units, returned_units, state, state_times)
          WHERE l.account_id = $1 AND l.live = $2 AND l.order_id = $3 AND l.position = n.position
         """,
         tenant.account_id, tenant.live, order_id,
@@ -434,6 +445,7 @@ async def _update_lines(tx: Tx, tenant: Tenant, order_id: str, lines: Sequence[L
         [line.fulfilled_units for line in lines],
         [line.cancelled_units for line in lines],
         [line.captured_units for line in lines],
+        [line.returned_units for line in lines],
         [line.state.value for line in lines],
         [_times_text(line.state_times) for line in lines],
     )  # fmt: skip
@@ -451,6 +463,9 @@ async def _update_charge_state(tx: Tx, tenant: Tenant, order_id: str, charge: Ch
 
 async def _update_operation(tx: Tx, tenant: Tenant, order_id: str, operation: Operation) -> None:
     """Store an operation's new state. A final state stays, but for a refund's late failure."""
+    if operation.dispute_id is not None:
+        await _update_chargeback(tx, tenant, order_id, operation)
+        return
     pending = operation.state is OperationState.PENDING
     tag = await tx.execute(
         """
@@ -468,6 +483,21 @@ async def _update_operation(tx: Tx, tenant: Tenant, order_id: str, operation: Op
     assert tag == "UPDATE 1", f"operation {operation.id} has ended already"
 
 
+async def _update_chargeback(tx: Tx, tenant: Tenant, order_id: str, operation: Operation) -> None:
+    """Store what came free for a chargeback that is owed something: all that changes of it."""
+    assert operation.shares is not None
+    tag = await tx.execute(
+        """
+        UPDATE charge_operations SET share_lines = $5, shares = $6, owed_minor = $7
+         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
+           AND dispute_id IS NOT NULL AND owed_minor > $7
+        """,
+        tenant.account_id, tenant.live, order_id, operation.id, *flatten(operation.shares),
+        operation.owed,
+    )  # fmt: skip
+    assert tag == "UPDATE 1", f"chargeback {operation.id} is owed nothing"
+
+
 async def _update_order(tx: Tx, tenant: Tenant, order: Order) -> None:
     times = [order.state_times.get(state.value) for state in OrderState]
     fraud = [order.fraud_times.get(state) for state in _FRAUD_STATES]
@@ -479,13 +509,15 @@ async def _update_order(tx: Tx, tenant: Tenant, order: Order) -> None:
                refunded_minor = $12, fraud_state = $13, pending_payment_at = $14,
                in_review_at = $15, accepted_at = $16, blocked_at = $17, cancelled_at = $18,
                fulfilled_at = $19, complete_at = $20, dispute_at = $21, returned_at = $22,
-               fraud_review_opened_at = $23, fraud_blocked_at = $24, fraud_passed_at = $25
+               fraud_review_opened_at = $23, fraud_blocked_at = $24, fraud_passed_at = $25,
+               open_return_refunds = $26
          WHERE account_id = $1 AND live = $2 AND id = $3
         """,
         tenant.account_id, tenant.live, order.id, order.updated_at, order.version,
         order.event_sequence, order.last_event_at, order.state.value,
         order.previous_state.value if order.previous_state else None, order.captured,
         order.cancelled, order.refunded, order.fraud_state, *times, *fraud,
+        order.open_return_refunds,
     )  # fmt: skip
 
 

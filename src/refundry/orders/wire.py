@@ -163,6 +163,8 @@ def _state_view(stored: StoredOrder) -> View:
         "refundedAmount": money(order.refunded, exponent),
         "availableToRefundAmount": money(order.available_to_refund, exponent),
     }
+    if order.over_refunded:
+        view["overRefunded"] = True
     if facts.metadata != "{}":
         view["metadata"] = msgspec.Raw(facts.metadata.encode())
     return view

@@ -111,14 +111,18 @@ class RefundLanes:
         orders = await store.find_refundables(
             self._database, list({waiting.key for waiting in group})
         )
-        plans = _plan(group, orders)
+        plans, doubtful = _plan(group, orders)
         if not plans:
             return []
         written = await store.insert_refunds(self._database, [new for _, new in plans])
         for waiting, new in plans:
             if new.key in written:
                 waiting.succeed(accepted(new))
-        return [waiting for waiting, new in plans if new.key not in written]
+        for waiting, refused in doubtful:
+            if waiting.key in written:
+                waiting.fail(refused)
+        members = [waiting for waiting, _ in plans] + [waiting for waiting, _ in doubtful]
+        return [waiting for waiting in members if waiting.key not in written]
 
     async def _serve_alone(self, waiting: _Waiting) -> None:
         try:
@@ -127,15 +131,27 @@ class RefundLanes:
             waiting.fail(error)
 
 
-def _plan(group: list[_Waiting], orders: dict[OrderKey, Order]) -> list[tuple[_Waiting, NewRefund]]:
-    """Plan the members one behind the other; those that are refused have their answer at once."""
+def _plan(
+    group: list[_Waiting], orders: dict[OrderKey, Order]
+) -> tuple[list[tuple[_Waiting, NewRefund]], list[tuple[_Waiting, Refused]]]:
+    """Plan the members one behind the other; also gives those whose refusal is in doubt.
+
+    Who is refused by what the order really is has the answer at once. Who is refused because of
+    members before him must wait for them to be written: if they are not, he was not refused.
+    """
     plans: list[tuple[_Waiting, NewRefund]] = []
+    doubtful: list[tuple[_Waiting, Refused]] = []
+    changed: set[OrderKey] = set()
     for waiting in group:
         try:
             new = planned(waiting.tenant, orders.get(waiting.key), waiting.request)
         except Refused as refused:
-            waiting.fail(refused)
+            if waiting.key in changed:
+                doubtful.append((waiting, refused))
+            else:
+                waiting.fail(refused)
             continue
         orders[waiting.key] = with_refund(new)
+        changed.add(waiting.key)
         plans.append((waiting, new))
-    return plans
+    return plans, doubtful

@@ -322,11 +322,30 @@ def _texts_text(texts: Sequence[str]) -> str:
     return "{" + ",".join(f'"{text}"' for text in escaped) + "}"
 
 
+async def insert_return_refund(
+    tx: Tx, tenant: Tenant, refund: Refund, submit_due_at: datetime
+) -> None:
+    """Write a refund that a return made; the order's row is locked and written by the caller."""
+    positions, cells = flatten(refund.shares)
+    await tx.execute(
+        """
+        INSERT INTO refunds (account_id, live, order_id, id, created_at, currency, exponent,
+            amount_minor, elements, sku_ids, reason, invoice_id, share_lines, shares,
+            submit_due_at, return_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        """,
+        tenant.account_id, tenant.live, refund.order_id, refund.id, refund.created_at,
+        refund.currency.code, refund.currency.exponent, refund.amount, _elements_text(refund),
+        [e.sku_id for e in refund.elements if e.sku_id], refund.reason, refund.invoice_id,
+        positions, cells, submit_due_at, refund.return_id,
+    )  # fmt: skip
+
+
 _SELECT = """
 SELECT r.id, r.order_id, r.created_at, r.currency, r.type, r.amount_minor, r.refunded_minor,
        r.elements, r.state, r.reason, r.failure_reason, r.metadata, r.invoice_id, r.share_lines,
        r.shares, r.refunded_shares, r.submit_due_at, r.sealed_token, r.token_expires_at,
-       r.attention_since,
+       r.attention_since, r.return_id,
        ARRAY(SELECT (p.charge_id, p.operation_id, p.amount_minor, o.state, o.created_at,
                      c.source_id,
                      EXISTS (SELECT 1 FROM charge_operations k
@@ -430,6 +449,7 @@ def _stored(row: Record) -> StoredRefund:
         token=Token("", expires_at) if expires_at else None,
         needs_attention=row["attention_since"] is not None,
         submitted=row["submit_due_at"] is None,
+        return_id=row["return_id"],
     )  # fmt: skip
     return StoredRefund(refund, parts, row["sealed_token"])
 

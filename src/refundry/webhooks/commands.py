@@ -155,6 +155,10 @@ async def reveal_token(
     webhook = await store.find_webhook(session, tenant, webhook_id)
     if webhook is None:
         raise NotFound("Webhook", webhook_id)
+    return _tokens(webhook, vault, now)
+
+
+def _tokens(webhook: Webhook, vault: Vault, now: datetime) -> Tokens:
     old, until = webhook.sealed_old_token, webhook.old_token_until
     if old is None or until is None or until <= now:
         return Tokens(vault.open(webhook.sealed_token), None, None)
@@ -175,7 +179,7 @@ async def rotate_token(
     """
     assert overlap in OVERLAPS.values()
 
-    async def work(tx: Tx) -> None:
+    async def work(tx: Tx) -> Tokens:
         webhook = await _lock(tx, tenant, webhook_id)
         # The time of its change is also what tells workers that they know an older one.
         after = replace(
@@ -186,9 +190,9 @@ async def rotate_token(
             old_token_until=now + overlap if overlap else None,
         )
         await store.save_webhook(tx, after)
+        return _tokens(after, vault, now)
 
-    await database.run(work)
-    return await reveal_token(database, vault, tenant, webhook_id, now)
+    return await database.run(work)
 
 
 async def resend(

@@ -199,17 +199,17 @@ async def recover_stretch(
                AND (e.created_at, e.seq) > ($5, $6) AND e.created_at <= $7
              ORDER BY e.created_at, e.seq
              LIMIT $8
-        ), tried AS (
-            SELECT d.event_id, max(d.number) AS last,
-                   bool_or(d.state IN ('pending', 'succeeded')) AS settled
-              FROM deliveries d JOIN stretch s ON s.id = d.event_id
-             WHERE d.account_id = $1 AND d.live = $2 AND d.webhook_id = $3
-             GROUP BY d.event_id
         ), queued AS (
             INSERT INTO deliveries (account_id, live, webhook_id, event_id, number, due_at)
-            SELECT $1, $2, $3, s.id, coalesce(t.last + 1, 0), $7
-              FROM stretch s LEFT JOIN tried t ON t.event_id = s.id
-             WHERE t.settled IS NOT TRUE
+            SELECT $1, $2, $3, s.id, coalesce(tried.last + 1, 0), $7
+              FROM stretch s
+             CROSS JOIN LATERAL (
+                SELECT max(d.number) AS last,
+                       bool_or(d.state IN ('pending', 'succeeded')) AS settled
+                  FROM deliveries d
+                 WHERE d.account_id = $1 AND d.live = $2 AND d.webhook_id = $3
+                   AND d.event_id = s.id) AS tried
+             WHERE tried.settled IS NOT TRUE
             RETURNING 1
         )
         SELECT (SELECT count(*) FROM queued) AS queued, s.created_at, s.seq
