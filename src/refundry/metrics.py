@@ -40,6 +40,9 @@ NEEDS_ATTENTION = Gauge(
 )
 
 DELIVERIES = Counter("refundry_deliveries", "Attempts to deliver an event.", ["outcome"])
+_DELIVERIES = {
+    outcome: DELIVERIES.labels(outcome) for outcome in ("succeeded", "failed", "exhausted")
+}
 DELIVERY_SECONDS = Histogram(
     "refundry_delivery_duration_seconds",
     "Time that an attempt to deliver an event took.",
@@ -75,7 +78,7 @@ def observe_refund(refund: Refund, *, live: bool) -> None:
 
 def observe_delivery(outcome: str, seconds: float) -> None:
     """Count an attempt: succeeded, failed (to be tried again) or exhausted."""
-    DELIVERIES.labels(outcome).inc()
+    _DELIVERIES[outcome].inc()
     DELIVERY_SECONDS.observe(seconds)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -75,7 +75,7 @@ def status(code: int) -> Answer:
 
 
 @asynccontextmanager
-async def endpoint(answer: Answer = ok) -> AsyncIterator[Endpoint]:
+async def endpoint(answer: Answer = ok) -> AsyncGenerator[Endpoint]:
     """An endpoint on loopback, for as long as the block runs."""
     served = Endpoint(answer)
     app = web.Application()

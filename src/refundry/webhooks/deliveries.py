@@ -37,8 +37,16 @@ _WAITING = """
          WHERE $1::text IS NULL OR p.account_id = $1
     ),
     due AS (
-        SELECT w.account_id, w.live, w.id, w.updated_at, w.api_version, p.due_at,
-               a.test_clock_shift * (NOT w.live)::int AS shift, a.expanded_events
+        SELECT w.account_id, w.live, w.id, w.updated_at, p.due_at,
+               a.test_clock_shift * (NOT w.live)::int AS shift, a.expanded_events,
+               CASE w.api_version
+                    WHEN 'default' THEN
+                         (SELECT k.api_version FROM api_keys k
+                           WHERE k.account_id = w.account_id AND k.live = w.live
+                             AND k.kind = 'secret' AND k.expires_at IS NULL)
+                    WHEN 'latest' THEN NULL
+                    ELSE w.api_version
+               END AS version
           FROM waiting p
           JOIN accounts a ON a.id = p.account_id
           JOIN webhooks w
@@ -118,14 +126,7 @@ async def take_due(
             RETURNING l.webhook_id
         )
         SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at, f.shift, f.expanded_events,
-               CASE f.api_version
-                    WHEN 'default' THEN
-                         (SELECT k.api_version FROM api_keys k
-                           WHERE k.account_id = f.account_id AND k.live = f.live
-                             AND k.kind = 'secret' AND k.expires_at IS NULL)
-                    WHEN 'latest' THEN NULL
-                    ELSE f.api_version
-               END AS version,
+               f.version,
                d.event_id AS id, d.number, d.attempts, d.first_attempt_at, d.single,
                e.type, e.object, e.previous, e.sealed_token, e.created_at, e.order_sequence,
                e.webhook_ids, e.order_id

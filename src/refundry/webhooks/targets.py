@@ -8,7 +8,7 @@ from yarl import URL
 from refundry.errors import required
 from refundry.sealing import Vault
 from refundry.webhooks.oauth import Credentials
-from refundry.webhooks.sending import Courier, Target, target_headers
+from refundry.webhooks.sending import Courier, Target
 from refundry.webhooks.store import Webhook
 
 
@@ -41,9 +41,9 @@ def open_webhook(webhook: Webhook, vault: Vault, courier: Courier) -> Opened:
 
 
 def _target(webhook: Webhook, vault: Vault, courier: Courier) -> Target:
-    url, live = URL(webhook.address), webhook.tenant.live
     sealed = webhook.sealed_password
     password = vault.open(sealed) if sealed is not None else None
+    basic = credentials = None
     if webhook.transport_type == "OAUTH":
         credentials = Credentials(
             end_point=URL(required(webhook.token_end_point)),
@@ -53,6 +53,8 @@ def _target(webhook: Webhook, vault: Vault, courier: Courier) -> Target:
             user_name=webhook.user_name,
             password=password,
         )
-        return Target(url, live, target_headers(None), courier.tokens(credentials))
-    basic = None if webhook.user_name is None else (webhook.user_name, password or "")
-    return Target(url, live, target_headers(basic))
+    elif webhook.user_name is not None:
+        basic = webhook.user_name, password or ""
+    return courier.target(
+        webhook.address, live=webhook.tenant.live, basic=basic, credentials=credentials
+    )
