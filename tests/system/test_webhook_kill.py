@@ -26,7 +26,14 @@ from tests.support.http import Api, Doc, expect
 from tests.support.processes import eventually, kill
 from tests.support.receiver import Answer, Arrival, Endpoint, Line, Receiver
 from tests.support.service import Service, start_process, stop_process
-from tests.support.webhooks import ACCEPTED, is_signed, only_attempt, subscribe, token_of, webhook_environment
+from tests.support.webhooks import (
+    ACCEPTED,
+    is_signed,
+    only_attempt,
+    subscribe,
+    token_of,
+    webhook_environment,
+)
 
 ROUNDS = int(os.environ.get("REFUNDRY_KILL_ROUNDS", "8"))
 CALLERS = 2
