@@ -15,11 +15,11 @@ from refundry.webhooks.targets import Opened
 MOST_AT_ONCE = 10
 """Requests to one webhook at the same time, over all workers."""
 
-BATCH = 200
+BATCH = 300
 # The next batch is fetched while the last of the present one are being sent.
-_REFILL = 40
+_REFILL = 150
 # With this many on their way into the database, the database is what is slow.
-_MOST_HELD = 400
+_MOST_HELD = 600
 
 
 @dataclass(slots=True)
