@@ -32,10 +32,16 @@ class Mail:
 
 
 class Mailbox:
-    """The server, in a thread of its own. refusing: answers every mail with a passing failure."""
+    """The server, in a thread of its own.
 
-    def __init__(self) -> None:
+    user: `name:password@`, for its address. refusing: answers every mail with a passing failure.
+    logins: what came with AUTH.
+    """
+
+    def __init__(self, user: str = "") -> None:
+        self._user = user
         self.mails: list[Mail] = []
+        self.logins: list[str] = []
         self.refusing = False
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -52,7 +58,7 @@ class Mailbox:
 
     @property
     def url(self) -> str:
-        return f"smtp://127.0.0.1:{self._ready.result(_START_SECONDS)[2]}"
+        return f"smtp://{self._user}127.0.0.1:{self._ready.result(_START_SECONDS)[2]}"
 
     def to(self, address: str) -> list[Mail]:
         """The mails to an address, in the order in which they came."""
@@ -80,6 +86,8 @@ class Mailbox:
                     sender, recipients = _address(line), []
                 elif verb.startswith("RCPT TO:"):
                     recipients.append(_address(line))
+                elif verb.startswith("AUTH "):
+                    self.logins.append(line)
                 elif verb == "DATA":
                     writer.write(b"354 go on\r\n")
                     message = _read_message(await reader.readuntil(b"\r\n.\r\n"))
@@ -96,6 +104,10 @@ class Mailbox:
     def _reply(self, verb: str) -> bytes:
         if verb == "QUIT":
             return b"221 bye\r\n"
+        if verb.startswith("EHLO"):
+            return b"250-mailbox.test\r\n250 AUTH PLAIN\r\n"
+        if verb.startswith("AUTH "):
+            return b"235 welcome\r\n"
         if self.refusing and verb.startswith("MAIL FROM:"):
             return b"451 try again later\r\n"
         return b"250 ok\r\n"
