@@ -16,7 +16,7 @@ from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
 from refundry.metrics import NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
-from refundry.operations.work import Worker, step, tidy
+from refundry.operations.work import Calls, Worker, step, tidy
 from refundry.processors.registry import Registry
 from refundry.sealing import open_vault
 from refundry.settings import Settings
@@ -100,19 +100,26 @@ async def _operate(
     worker: Worker, stopping: asyncio.Event, wake: asyncio.Event, waker: Waker, peers: _Peers
 ) -> None:
     """Run the steps of operations; what they did has made events, so deliveries follow."""
+
+    def tell() -> None:
+        wake.set()
+        worker.deliverer.wake.set()
+        if peers.seen:
+            waker.wake()
+
+    calls = Calls(tell)
     while not stopping.is_set():
         wake.clear()
         try:
-            if await step(worker):
-                worker.deliverer.wake.set()
-                if peers.seen:
-                    waker.wake()
+            if await step(worker, None, calls):
+                tell()
                 continue
         except Exception as error:
             log.error("worker_step_failed", exc_info=error)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLL_SECONDS):
                 await wake.wait()
+    await calls.finish()
 
 
 async def _mail(worker: Worker) -> None:
