@@ -59,10 +59,12 @@ def test_a_hanging_endpoint_does_not_delay_another(api: Api, receiver: Receiver)
     quick, dead = receiver.endpoint(OK), receiver.endpoint(hang)
     subscribe(api, quick)
     make_events(api, 20)
+    assert quick.had(20)
     alone = p99_of_new(api, quick)
     subscribe(api, dead)
     make_events(api, BACKLOG)
     assert dead.had(10)
+    assert quick.had(20 + EVENTS + BACKLOG)
     beside = p99_of_new(api, quick)
     assert beside <= 2 * max(alone, FLOOR_SECONDS), f"{beside:.4f} s, alone {alone:.4f} s"
     assert dead.most_open == 10
