@@ -114,6 +114,22 @@ async def test_an_old_token_signs_along_on_the_clock_of_the_mode(
     assert given == (both if shift_hours < 12 else both[:1])
 
 
+async def test_a_new_token_signs_from_the_next_event_on(shop: Shop) -> None:
+    new = "c41be07f52d94a7c8e63f19a0d2b7c55"
+    async with endpoint() as end:
+        webhook = await given_webhook(shop, end.url)
+        for _ in range(2):
+            await given_events(shop)
+            await shop.settle()
+            sealed = shop.worker.vault.seal(new)
+            await shop.database.execute(
+                "UPDATE webhooks SET sealed_token = $2 WHERE id = $1", webhook.id, sealed
+            )
+        first, second = end.posts
+        assert first.headers["DigitalRiver-Signature"].endswith(signature(first, TOKEN))
+        assert second.headers["DigitalRiver-Signature"].endswith(signature(second, new))
+
+
 async def test_basic_credentials_are_sent(shop: Shop) -> None:
     sealed = shop.worker.vault.seal("p")
     async with endpoint() as end:
@@ -335,7 +351,7 @@ async def test_a_drain_waits_for_what_another_worker_delivers(shop: Shop, other:
         assert len(end.posts) == 1
 
 
-async def test_old_attempts_go_with_the_deliveries_that_ended(shop: Shop) -> None:
+async def test_old_attempts_go_and_their_deliveries_stay(shop: Shop) -> None:
     async with endpoint() as end:
         webhook = await given_webhook(shop, end.url)
         await given_events(shop, 2)
@@ -347,7 +363,7 @@ async def test_old_attempts_go_with_the_deliveries_that_ended(shop: Shop) -> Non
         )  # fmt: skip
         await tidy(shop.worker)
         assert [each["event_id"] for each in await attempts_of(shop, webhook)] == [end.ids[1]]
-        assert await states_of(shop, webhook) == {"succeeded": 1}
+        assert await states_of(shop, webhook) == {"succeeded": 2}
 
 
 @pytest.mark.parametrize("account_may", [True, False])
