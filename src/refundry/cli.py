@@ -8,6 +8,7 @@ from typing import Any, cast
 import click
 
 from refundry import __version__
+from refundry.cli_listen import listen
 from refundry.cli_webhooks import account_group, webhook
 from refundry.command_line import (
     on_database,
@@ -308,6 +309,7 @@ def operation_settle(
     click.echo("booked." if changed else "it had ended already; nothing was changed.")
 
 
+cli.add_command(listen)
 cli.add_command(webhook)
 cli.add_command(account_group)
 
