@@ -130,8 +130,8 @@ async def take_due(
              WHERE l.owner = excluded.owner OR l.leased_until <= now()
             RETURNING l.webhook_id
         )
-        SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at, f.sealed_token, f.shift, f.expanded_events,
-               f.version,
+        SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at,
+               f.sealed_token AS signing_token, f.shift, f.expanded_events, f.version,
                d.event_id AS id, d.number, d.attempts, d.first_attempt_at, d.single,
                e.type, e.object, e.previous, e.sealed_token, e.created_at, e.order_sequence,
                e.webhook_ids, e.order_id
@@ -164,7 +164,7 @@ def _batches(rows: Sequence[Record]) -> list[Batch]:
         Batch(
             tenant=Tenant(account_id, live),
             webhook_id=webhook_id,
-            mark=(group[0]["updated_at"], group[0]["sealed_token"]),
+            mark=(group[0]["updated_at"], group[0]["signing_token"]),
             version=group[0]["version"] or VERSIONS[0],
             shift=group[0]["shift"],
             expanded=group[0]["expanded_events"],
