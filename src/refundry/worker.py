@@ -17,6 +17,8 @@ from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
 from refundry.metrics import NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
+from refundry.operations.bookkeeping import Bookkeeper
+from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step, tidy
 from refundry.processors.registry import Registry
 from refundry.sealing import open_vault
@@ -44,8 +46,9 @@ async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[
     async with aiohttp.ClientSession() as session, open_courier(settings) as courier:
         registry = Registry(settings, session)
         deliverer = Deliverer(database, clock, vault, courier)
+        bookkeeper = Bookkeeper(Books(database, vault))
         try:
-            yield Worker(database, settings, clock, vault, registry, deliverer)
+            yield Worker(database, settings, clock, vault, registry, deliverer, bookkeeper)
         finally:
             await deliverer.close()
 

@@ -38,10 +38,15 @@ async def given_events(shop: Shop, *types: str, after: timedelta = timedelta()) 
     start = await shop.database.fetchval(
         "SELECT count(*) FROM events WHERE account_id = $1", shop.tenant.account_id
     )
-    events = [NewEvent(f"e{start + n}", kind, "{}") for n, kind in enumerate(types)]
-    times = [START + after + timedelta(seconds=start + n) for n in range(len(types))]
+    events = [
+        NewEvent(
+            shop.tenant, "o1", start + n + 1, START + after + timedelta(seconds=start + n),
+            f"e{start + n}", kind, "{}",
+        )
+        for n, kind in enumerate(types)
+    ]  # fmt: skip
     async with shop.database.transaction() as tx:
-        await append_events(tx, shop.tenant, "o1", events, times, start + 1)
+        await append_events(tx, events)
     return [event.id for event in events]
 
 
