@@ -55,6 +55,7 @@ class Deliverer:
         self._keeper: asyncio.Task[None] | None = None
         self._senders: set[asyncio.Task[None]] = set()
         self._chores: set[asyncio.Task[None]] = set()
+        self._failing: dict[str, Failing] = {}
         self._stopping = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -204,7 +205,21 @@ class Deliverer:
             if lane is not None:
                 lane.let_go(f"{result.webhook_id}{result.event_id}{result.number}")
         for each in failing:
-            _spawn(self._chores, self._look_after(each))
+            webhook_id = each.last.webhook_id
+            if webhook_id not in self._failing:
+                _spawn(self._chores, self._look_after_all(webhook_id))
+            self._failing[webhook_id] = each
+
+    async def _look_after_all(self, webhook_id: str) -> None:
+        """Look after a webhook until it failed no further meanwhile.
+
+        One at a time: an endpoint that fails fast would take every connection to the database.
+        """
+        looked_after = None
+        while (failing := self._failing[webhook_id]) is not looked_after:
+            await self._look_after(failing)
+            looked_after = failing
+        del self._failing[webhook_id]
 
     async def _look_after(self, failing: Failing) -> None:
         try:

@@ -18,7 +18,7 @@ log = structlog.get_logger("refundry.webhooks")
 async def look_after(database: Database, failing: Failing, now: datetime) -> Verdict:
     """Warn of a webhook that keeps failing, or switch it off. now: real time, for the mail."""
     last = failing.last
-    if not may_need_action(failing.failing_since, last.started_at):
+    if not may_need_action(failing.failing_since, last.started_at, warned=failing.warned):
         return Verdict.KEEP
 
     async def work(tx: Tx) -> Verdict:
