@@ -255,6 +255,23 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
     )
 
 
+async def forsaken(session: Session) -> list[tuple[Tenant, str]]:
+    """The webhooks that are disabled or deleted and have outstanding deliveries all the same."""
+    rows = await session.fetch(
+        f"""
+        WITH RECURSIVE {_WAITING}
+        SELECT p.account_id, p.live, p.webhook_id
+          FROM waiting p
+         WHERE NOT EXISTS (
+            SELECT FROM webhooks w
+             WHERE w.account_id = p.account_id AND w.live = p.live AND w.id = p.webhook_id
+               AND w.enabled)
+        """,
+        None, None,
+    )  # fmt: skip
+    return [(Tenant(row["account_id"], row["live"]), row["webhook_id"]) for row in rows]
+
+
 async def oldest_due(session: Session, now: datetime) -> float:
     """For how many seconds the delivery that is due for the longest has been so."""
     waited = await session.fetchval(

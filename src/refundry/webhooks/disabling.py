@@ -38,6 +38,8 @@ async def look_after(database: Database, failing: Failing, now: datetime) -> Ver
         return verdict
 
     verdict = await database.run(work)
+    if verdict is Verdict.DISABLE:
+        await drop_deliveries(database, last.tenant, last.webhook_id)
     if verdict is not Verdict.KEEP:
         log.warning(f"webhook_{verdict.value}", webhook_id=last.webhook_id, live=last.tenant.live)
     return verdict
@@ -62,7 +64,6 @@ async def _disable(tx: Tx, webhook: Webhook, last: Result, now: datetime) -> Non
             updated_at=max(last.started_at, webhook.updated_at),
         ),
     )  # fmt: skip
-    await drop_deliveries(tx, webhook.tenant, webhook.id)
     account = await _account_name(tx, webhook.tenant)
     mail = mailing.disabled_mail(account, webhook, last_failure(last))
     await mailing.write(tx, webhook.tenant.account_id, mail, now)
