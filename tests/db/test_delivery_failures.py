@@ -216,3 +216,15 @@ async def test_a_webhook_that_fails_fast_is_looked_after_by_one_connection(shop:
             while (await stored(shop, webhook))["warned_at"] is None:
                 await asyncio.sleep(0.02)
         await shop.settle()
+
+
+async def test_a_webhook_whose_secrets_nobody_can_open_fails_like_any_other(shop: Shop) -> None:
+    """It was sealed with a key that is gone; nobody may wait for it for ever."""
+    async with endpoint() as end:
+        webhook = await given_webhook(shop, end.url, sealed_token=b"sealed by another key")
+        [event_id] = await given_events(shop)
+        await shop.settle()
+        assert end.posts == []
+        (attempt,) = await attempts_of(shop, webhook)
+        assert (attempt["event_id"], "cannot be opened" in attempt["error"]) == (event_id, True)
+        assert await states_of(shop, webhook) == {"pending": 1}

@@ -12,7 +12,7 @@ FIRST = datetime(2024, 5, 1, 10, 0, tzinfo=UTC)
 def offsets(*, live: bool) -> list[timedelta]:
     """How long after the first attempt each retry comes."""
     found: list[timedelta] = []
-    while (due := next_delivery(len(found) + 1, FIRST, live=live)) is not None:
+    while (due := next_delivery(len(found) + 1, FIRST, FIRST, live=live)) is not None:
         found.append(due - FIRST)
     return found
 
@@ -67,3 +67,10 @@ def test_what_judge_says_is_asked_for(failing_hours: float, warned: bool) -> Non
     now = FIRST + timedelta(hours=failing_hours)
     verdict = judge(FIRST, now, warned=warned, gave_up_an_event=True)
     assert may_need_action(FIRST, now, warned=warned) == (verdict is not Verdict.KEEP)
+
+
+def test_retries_that_nobody_made_in_time_are_not_made_all_at_once() -> None:
+    back = FIRST + timedelta(days=4)
+    assert next_delivery(2, FIRST, back, live=True) == back + timedelta(minutes=1)
+    assert next_delivery(13, FIRST, back, live=True) == back + timedelta(minutes=1)
+    assert next_delivery(14, FIRST, back, live=True) is None

@@ -102,7 +102,7 @@ def changed(webhook: Webhook, ask: WebhookAsk, vault: Vault, now: datetime) -> W
         ),
         enabled=webhook.enabled if ask.enabled is None else ask.enabled,
     )
-    if ask.enabled:
+    if ask.enabled and not webhook.enabled:
         after = replace(
             after, failing_since=None, warned_at=None, disabled_at=None, disabled_reason=None
         )
