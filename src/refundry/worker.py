@@ -137,10 +137,12 @@ async def _operate(
 
 async def _mail(worker: Worker) -> None:
     while True:
-        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+        try:
             now = worker.clock.now()
             while await send_due(worker.database, worker.settings, now, None):
                 await asyncio.sleep(0)
+        except Exception as error:  # the loop outlives whatever one mail brings
+            log.error("mail_failed", exc_info=error)
         await asyncio.sleep(_MAIL_SECONDS)
 
 

@@ -63,7 +63,9 @@ async def create_dispute(
     return await database.run(work)
 
 
-async def _open(tx: Tx, told: Told, stored: StoredOrder, request: DisputeRequest) -> Dispute:
+async def _open(
+    tx: Tx, told: Told, stored: StoredOrder, request: DisputeRequest, *, heard: bool = False
+) -> Dispute:
     order, tenant = stored.order, told.tenant
     charge = _charge(order, request.charge_id)
     amount = _minor(request.amount, order.currency, request.sent_amount)
@@ -81,7 +83,7 @@ async def _open(tx: Tx, told: Told, stored: StoredOrder, request: DisputeRequest
         reason=request.reason,
         processor_reference=request.processor_reference,
     )
-    await store.insert_dispute(tx, tenant, dispute)
+    await store.insert_dispute(tx, tenant, dispute, heard=heard)
     change = Change(order, told.now)
     open_dispute(change)
     if change.drafts:
@@ -209,7 +211,7 @@ async def hear_of_dispute(
                 reference = required(request.processor_reference)
                 await store.name_dispute(tx, told.tenant, each, reference)
                 return True
-        await _open(tx, told, stored, request)
+        await _open(tx, told, stored, request, heard=True)
         return True
 
     return await database.run(work)

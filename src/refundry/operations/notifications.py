@@ -88,7 +88,7 @@ async def _apply(books: Books, received: Received, *, received_at: datetime, now
         log.info("notification_ignored", id=notification.id, type=notification.type)
     await books.database.execute(
         "UPDATE processor_notifications SET state = $3, due_at = $4"
-        " WHERE connector = $1 AND id = $2",
+        " WHERE connector = $1 AND id = $2 AND state = 'waiting'",
         received.connector, received.notification.id, state,
         now + _RETRY_EVERY if state == "waiting" else None,
     )  # fmt: skip
