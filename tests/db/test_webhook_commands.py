@@ -303,7 +303,7 @@ async def test_what_is_written_while_a_webhook_is_disabled_is_not_delivered_late
     """The event saw an enabled webhook; its delivery is committed after the others are dropped."""
     webhook = await given_webhook(shop)
     async with shop.database.transaction() as tx:
-        await append_events(tx, shop.tenant, "o1", [NewEvent("e0", TYPE, "{}")], [START], 1)
+        await append_events(tx, [NewEvent(shop.tenant, "o1", 1, START, "e0", TYPE, "{}")])
         await patch(shop, webhook, replace(NOTHING, enabled=False))
     assert await deliveries(shop, webhook) == [("e0", 0, "pending", False)]
     await patch(shop, webhook, replace(NOTHING, enabled=True))
@@ -313,7 +313,7 @@ async def test_what_is_written_while_a_webhook_is_disabled_is_not_delivered_late
 async def test_what_is_written_while_a_webhook_is_deleted_is_dropped_in_time(shop: Shop) -> None:
     webhook = await given_webhook(shop)
     async with shop.database.transaction() as tx:
-        await append_events(tx, shop.tenant, "o1", [NewEvent("e0", TYPE, "{}")], [START], 1)
+        await append_events(tx, [NewEvent(shop.tenant, "o1", 1, START, "e0", TYPE, "{}")])
         await commands.delete_webhook(shop.database, shop.tenant, webhook.id)
     await tidy(shop.worker)
     assert await deliveries(shop, webhook) == [("e0", 0, "dropped", False)]
