@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from refundry.db.database import Record, Session, Tx
@@ -290,6 +291,7 @@ def _operation(fields: Any) -> Operation:
     )
 
 
+@lru_cache(maxsize=8192)
 def read_array(text: str) -> tuple[int, ...]:
     """The numbers of an array in PostgreSQL's text form.
 
