@@ -4,9 +4,11 @@ A zip ends with its list of contents, so one that was cut short is known as such
 compressed again, as the dump is compressed already.
 """
 
+import errno
 import hashlib
 import os
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Generator
@@ -25,6 +27,18 @@ MANIFEST = "manifest.json"
 CHUNK_BYTES = 1024 * 1024
 # A manifest lists the tables and the migrations: a few KiB.
 _MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+
+# What zipfile says of lengths, places, methods and encryption that nobody wrote; tried by changing
+# every byte of a backup.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
 
 
 class BadBackup(Exception):
@@ -196,6 +210,8 @@ def _read_manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
     info = archive.getinfo(MANIFEST)
     if info.file_size > _MANIFEST_LIMIT_BYTES:
         raise BadBackup(f"{source} is not a backup of Refundry: its manifest is too large")
+    if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+        raise BadBackup(f"{source} is damaged, or was packed by another program")
     text = archive.read(info)
     found = msgspec.json.decode(text, type=_Format).format
     if found > FORMAT:
@@ -219,10 +235,12 @@ def _read_errors(source: Path) -> Generator[None]:
         raise BadBackup(f"{source} is not a backup of Refundry: it has no manifest") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadBackup(f"{source} is damaged: its manifest cannot be read") from error
-    # EOFError, NotImplementedError, RuntimeError: what zipfile says of lengths, methods and
-    # encryption that nobody wrote; ValueError: of places before the file's beginning.
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _DAMAGE as error:
         raise BadBackup(f"{source} is no backup, or was cut short or damaged: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the file's beginning
+            raise
+        raise BadBackup(f"{source} is damaged: its list of contents is wrong") from error
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
