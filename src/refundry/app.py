@@ -33,7 +33,7 @@ from refundry.returns.routes import OPERATIONS as RETURNS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Waker
-from refundry.webhooks.addresses import Guard
+from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
 from refundry.worker import SEEN_SECONDS, open_worker
 
@@ -85,6 +85,7 @@ class Service:
     @asynccontextmanager
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
+        log_openings(settings)
         async with open_database(settings) as database, open_worker(settings, database) as worker:
             waker = Waker(database)
 

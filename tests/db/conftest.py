@@ -15,7 +15,11 @@ from tests.support.books import Shop, open_shop
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of an embedded server that this process runs."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("database"), pool_size=20)
+    settings = Settings(
+        data_dir=tmp_path_factory.mktemp("database"),
+        pool_size=20,
+        webhook_allow_networks="127.0.0.0/8",
+    )
     with database_ready(settings, "the tests", lambda _text: None, exclusive=True):
         yield settings
 

@@ -17,6 +17,7 @@ from refundry.http.document import to_json
 from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
+from refundry.orders.schemas import Order
 
 DISPUTE_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
@@ -123,6 +124,7 @@ OPERATIONS = (
     Operation(
         "POST", "/refundry/v1/orders/{id}/disputes", post_dispute, "Open a dispute", "Disputes",
         schemas.Dispute, resource="disputes", status=201, body=schemas.NewDispute, refusals=(409,),
+        subject=Order,
         description="Puts the order into dispute: no refund, return or fulfillment is taken until"
         " it ends. Refunds that are under way go on.",
     ),

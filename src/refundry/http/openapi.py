@@ -119,7 +119,7 @@ def _operation_id(operation: Operation) -> str:
     if operation.method == "DELETE":
         return f"delete{noun}"
     if operation.status == 201:
-        return f"create{noun}"
+        return f"create{operation.answer.__name__}"
     if "{id}" in operation.path and operation.subject is None:
         return f"update{noun}"
     first, *rest = operation.handler.__name__.split("_")

@@ -9,9 +9,10 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
+import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from refundry.settings import Network
+from refundry.settings import Network, Settings
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -19,6 +20,16 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 # The name server should answer well before a request for a new webhook is given up.
 _RESOLVE_SECONDS = 1.5
+log = structlog.get_logger("refundry.webhooks")
+
+
+def log_openings(settings: Settings) -> None:
+    """Say what the settings open to webhooks that is closed otherwise."""
+    if settings.webhook_allow_http:
+        log.warning("webhooks_may_use_http", setting="webhook_allow_http")
+    networks = [str(network) for network in settings.webhook_networks()]
+    if networks:
+        log.warning("webhooks_reach_networks", setting="webhook_allow_networks", networks=networks)
 
 
 class ForbiddenAddress(OSError):
