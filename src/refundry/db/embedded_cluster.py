@@ -123,7 +123,7 @@ def launch(
     assert threading.get_native_id() == os.getpid(), "only the main thread may start the server"
     user = cluster.user
     with open(cluster.log, "ab", opener=_open_private) as log:
-        return subprocess.Popen(  # noqa: S603 - our own program, no shell
+        return subprocess.Popen(  # nosec B603 # noqa: S603 - our own program, no shell
             [str(cluster.programs / program), "-D", "/proc/self/cwd", *arguments],
             cwd=folder,
             env={"PATH": os.defpath, "LC_ALL": "C"},  # no PG* variable of ours may change it
@@ -254,7 +254,7 @@ def _server_user(name: str | None, folder: Path) -> OsUser | None:
 def _can_run(programs: Path, user: OsUser) -> bool:
     """Whether `user` reaches the programs and their libraries (which initdb needs): by trying."""
     try:
-        trial = subprocess.run(  # noqa: S603 - our own program, no shell
+        trial = subprocess.run(  # nosec B603 # noqa: S603 - our own program, no shell
             [programs / "initdb", "--version"],
             cwd="/",
             user=user.uid,
