@@ -106,8 +106,9 @@ class Operation:
 
     resource: what a restricted key needs a permission for; None: secret keys only. body, answer:
     the shapes as msgspec Structs; a list of one is a bare array, None no content. subject: the
-    shape whose id stands in the path, where it is not the answer. open: needs no key. any_media:
-    does not answer in JSON alone. example: a body that works on the sandbox's first order.
+    shape whose id stands in the path, where it is not the answer. most: how many objects a page
+    may hold. open: needs no key. any_media: does not answer in JSON alone. example: a body that
+    works on the sandbox's first order.
     """
 
     method: str
@@ -122,6 +123,7 @@ class Operation:
     status: int = 200
     filters: tuple[Filter, ...] = ()
     paged: bool = False
+    most: int = 100
     expands: bool = False
     refusals: tuple[int, ...] = ()
     open: bool = False

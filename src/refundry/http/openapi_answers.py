@@ -187,7 +187,7 @@ def _bad_query(operation: Operation) -> list[FieldProblem]:
     if operation.paged:
         only = "Only one of startingAfter and endingBefore may be provided."
         found = [
-            FieldProblem(_INVALID, "limit", "'500' is not a valid limit."),
+            FieldProblem(_INVALID, "limit", f"'{5 * operation.most}' is not a valid limit."),
             FieldProblem(_INVALID, "startingAfter", "'x' is not a valid startingAfter."),
             FieldProblem(_INVALID, "endingBefore", only),
         ]

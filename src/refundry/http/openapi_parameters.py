@@ -34,7 +34,7 @@ def parameters(operation: Operation) -> list[dict[str, Any]]:
     if "{id}" in operation.path:
         found.append(_path_id(operation))
     if operation.paged:
-        found += _paging()
+        found += _paging(operation.most)
     if operation.expands:
         text = "`true` adds `productDetails.physical` and `productDetails.metadata`."
         found.append(_query("expand", text, _TEXT, "true"))
@@ -66,8 +66,8 @@ def _query(name: str, description: str, schema: dict[str, Any], example: Any) ->
     }
 
 
-def _paging() -> list[dict[str, Any]]:
-    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}
+def _paging(most: int) -> list[dict[str, Any]]:
+    limit = {"type": "integer", "minimum": 1, "maximum": most, "default": 10}
     after = "The id of an object of the list: gives those after it, which are older."
     before = "The id of an object of the list: gives those right before it, which are newer."
     # No examples: an id that is not there is refused.

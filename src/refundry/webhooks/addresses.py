@@ -8,6 +8,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,6 +22,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 # The name server should answer well before a request for a new webhook is given up.
 _RESOLVE_SECONDS = 1.5
+# The loop's own resolver has four threads: as many hosts with dead name servers would stop it.
+_NAME_THREADS = ThreadPoolExecutor(64, "resolve")
 log = structlog.get_logger("refundry.webhooks")
 
 
@@ -117,7 +121,9 @@ class GuardedResolver(AbstractResolver):
 async def _look_up(
     host: str, port: int, family: int
 ) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    ask = partial(
+        socket.getaddrinfo,
+        host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG,
+    )  # fmt: skip
     loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(  # pyright: ignore[reportReturnType] - wider in typeshed
-        host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
-    )
+    return await loop.run_in_executor(_NAME_THREADS, ask)  # pyright: ignore[reportReturnType]

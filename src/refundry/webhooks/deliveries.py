@@ -37,7 +37,7 @@ _WAITING = """
          WHERE $1::text IS NULL OR p.account_id = $1
     ),
     due AS (
-        SELECT w.account_id, w.live, w.id, w.updated_at, p.due_at,
+        SELECT w.account_id, w.live, w.id, w.updated_at, w.sealed_token AS token, p.due_at,
                a.test_clock_shift * (NOT w.live)::int AS shift, a.expanded_events,
                CASE w.api_version
                     WHEN 'default' THEN
@@ -55,6 +55,11 @@ _WAITING = """
            AND p.due_at <= $2::timestamptz + a.test_clock_shift * (NOT p.live)::int
     )
 """
+
+
+Mark = tuple[datetime, bytes]
+"""What differs after each change of a webhook: its time, and its sealed token when that was
+changed alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,13 @@ class Due:
 class Batch:
     """Deliveries of one webhook whose lane is ours, the earliest due first.
 
-    updated_at: of the webhook. shift: of the clock of its mode. expanded: whether the account
-    may have expanded events.
+    mark: of the webhook as it now is. shift: of the clock of its mode. expanded: whether the
+    account may have expanded events.
     """
 
     tenant: Tenant
     webhook_id: str
-    updated_at: datetime
+    mark: Mark
     version: str
     shift: timedelta
     expanded: bool
@@ -125,8 +130,8 @@ async def take_due(
              WHERE l.owner = excluded.owner OR l.leased_until <= now()
             RETURNING l.webhook_id
         )
-        SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at, f.shift, f.expanded_events,
-               f.version,
+        SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at, f.token, f.shift,
+               f.expanded_events, f.version,
                d.event_id AS id, d.number, d.attempts, d.first_attempt_at, d.single,
                e.type, e.object, e.previous, e.sealed_token, e.created_at, e.order_sequence,
                e.webhook_ids, e.order_id
@@ -159,7 +164,7 @@ def _batches(rows: Sequence[Record]) -> list[Batch]:
         Batch(
             tenant=Tenant(account_id, live),
             webhook_id=webhook_id,
-            updated_at=group[0]["updated_at"],
+            mark=(group[0]["updated_at"], group[0]["token"]),
             version=group[0]["version"] or VERSIONS[0],
             shift=group[0]["shift"],
             expanded=group[0]["expanded_events"],
@@ -191,10 +196,10 @@ def _due(row: Record) -> Due:
     )
 
 
-async def renew_lanes(session: Session, owner: str) -> dict[str, datetime]:
+async def renew_lanes(session: Session, owner: str) -> dict[str, Mark]:
     """Hold an owner's lanes for longer; those of webhooks that may not be sent to are given up.
 
-    Gives the webhooks whose lanes are still the owner's, with the time of their last change.
+    Gives the webhooks whose lanes are still the owner's, with their marks.
     """
     rows = await session.fetch(
         """
@@ -203,11 +208,11 @@ async def renew_lanes(session: Session, owner: str) -> dict[str, datetime]:
           FROM webhooks w
          WHERE l.owner = $1 AND w.enabled
            AND w.account_id = l.account_id AND w.live = l.live AND w.id = l.webhook_id
-        RETURNING l.webhook_id, w.updated_at
+        RETURNING l.webhook_id, w.updated_at, w.sealed_token
         """,
         owner, LEASE_SECONDS,
     )  # fmt: skip
-    return {row["webhook_id"]: row["updated_at"] for row in rows}
+    return {row["webhook_id"]: (row["updated_at"], row["sealed_token"]) for row in rows}
 
 
 async def release_lanes(session: Session, owner: str, webhook_ids: Sequence[str]) -> None:
@@ -252,23 +257,41 @@ async def oldest_due(session: Session, now: datetime) -> float:
 async def purge(session: Session, before: datetime, limit: int) -> int:
     """Delete attempts that began before a time, some at a time; gives how many went.
 
-    A delivery that has ended goes with the attempts that it was known by.
+    Their deliveries stay: what an endpoint missed is what has none that succeeded. As in
+    `_WAITING`, one step per webhook finds those that have old ones.
     """
     return await session.fetchval(
         """
-        WITH old AS (
-            SELECT account_id, live, webhook_id, event_id, number, attempt
-              FROM attempts WHERE started_at < $1 LIMIT $2
+        WITH RECURSIVE oldest AS (
+            (SELECT account_id, live, webhook_id, started_at FROM attempts
+              ORDER BY account_id, live, webhook_id, started_at
+              LIMIT 1)
+            UNION ALL
+            SELECT n.account_id, n.live, n.webhook_id, n.started_at
+              FROM oldest p
+             CROSS JOIN LATERAL (
+                SELECT account_id, live, webhook_id, started_at FROM attempts a
+                 WHERE (a.account_id, a.live, a.webhook_id)
+                       > (p.account_id, p.live, p.webhook_id)
+                 ORDER BY account_id, live, webhook_id, started_at
+                 LIMIT 1) AS n
+        ), old AS (
+            SELECT a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt
+              FROM oldest o
+             CROSS JOIN LATERAL (
+                SELECT a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt
+                  FROM attempts a
+                 WHERE a.account_id = o.account_id AND a.live = o.live
+                   AND a.webhook_id = o.webhook_id AND a.started_at < $1
+                 ORDER BY a.started_at
+                 LIMIT $2) AS a
+             WHERE o.started_at < $1
+             LIMIT $2
         ), gone AS (
             DELETE FROM attempts a USING old o
              WHERE (a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt)
                    = (o.account_id, o.live, o.webhook_id, o.event_id, o.number, o.attempt)
-            RETURNING a.account_id, a.live, a.webhook_id, a.event_id, a.number
-        ), ended AS (
-            DELETE FROM deliveries d USING gone g
-             WHERE (d.account_id, d.live, d.webhook_id, d.event_id, d.number)
-                   = (g.account_id, g.live, g.webhook_id, g.event_id, g.number)
-               AND d.due_at IS NULL
+            RETURNING 1
         )
         SELECT count(*) FROM gone
         """,

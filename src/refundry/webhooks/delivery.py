@@ -137,7 +137,7 @@ class Deliverer:
     async def _open(self, batch: Batch) -> Opened | None:
         """The webhook as it now is; None if it cannot be sent to."""
         known = self._opened.get(batch.webhook_id)
-        if known is not None and known.webhook.updated_at == batch.updated_at:
+        if known is not None and known.mark == batch.mark:
             return known
         webhook = await find_webhook(self._database, batch.tenant, batch.webhook_id)
         if webhook is None or not webhook.enabled:
@@ -175,7 +175,7 @@ class Deliverer:
         """Make an attempt and have it recorded."""
         now = self._clock.now() + lane.shift
         began = time.monotonic()
-        if due.attempts == 0 and due.number == 0:
+        if due.attempts == 0 and due.number == 0 and not due.single:
             observe_delivery_lag((now - due.event.created_at).total_seconds())
         try:
             body = await self._render(lane, due)
@@ -220,9 +220,12 @@ class Deliverer:
         """Renew the leases of the lanes that are used, and give back the others."""
         while self._lanes:
             await asyncio.sleep(_RENEW_SECONDS)
-            with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            try:
                 async with self._scanning:
                     await self._renew()
+            except Exception as error:
+                # The leases run on for a while; the next round may fare better.
+                log.error("lanes_not_renewed", exc_info=error)
 
     async def _renew(self) -> None:
         await self._release([e for e in self._lanes.values() if not e.held and not e.used])
@@ -230,15 +233,15 @@ class Deliverer:
         ours = await deliveries.renew_lanes(self._database, self._owner)
         for lane in list(self._lanes.values()):
             lane.used = False
-            changed_at = ours.get(lane.webhook_id)
-            lane.lost = changed_at is None
-            if changed_at is None:
+            mark = ours.get(lane.webhook_id)
+            lane.lost = mark is None
+            if lane.lost:
                 lane.drop()
                 if not lane.held:
                     del self._lanes[lane.webhook_id]
                 continue
             lane.renew(asked_at)
-            if changed_at != lane.opened.webhook.updated_at:
+            if mark != lane.opened.mark:
                 lane.drop()  # The next scan brings it back with the webhook as it now is.
                 self.wake.set()
             self._start(lane)
