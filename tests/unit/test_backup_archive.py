@@ -22,7 +22,7 @@ from refundry.backup.archive import (
     open_archive,
 )
 from refundry.backup.restoring import require_same_rows
-from refundry.backup.rows import copied_rows
+from refundry.backup.rows import copied_rows, stage
 
 DUMPED = bytes(range(256))
 KEPT = b"a key\n"
@@ -202,3 +202,11 @@ def test_progress_adds_up_what_was_seen() -> None:
     assert copied_rows(rows, moved, {"orders": 9}) == 109  # events are done
     assert copied_rows(rows, moved, {"orders": 12, "unknown": 7}) == 110  # never more than all
     assert copied_rows(rows, moved, {}) == 110
+
+
+def test_progress_says_when_the_rows_are_done() -> None:
+    assert stage(0, 0, copying=False) == "0 % of 0 rows"
+    assert stage(0, 5, copying=False) == "0 % of 5 rows"
+    assert stage(999_000, 1_000_000, copying=True) == "99 % of 1,000,000 rows"
+    assert stage(500_000, 1_000_000, copying=False) == "50 % of 1,000,000 rows"
+    assert stage(999_000, 1_000_000, copying=False) == "the rows are done, the rest follows"

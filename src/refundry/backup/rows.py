@@ -71,10 +71,17 @@ async def _watch(
         while True:
             current = {row["name"]: row["moved"] for row in await connection.fetch(_COPYING)}
             done = copied_rows(rows, moved, current)
-            progress.tick(f"{what}: {100 * done // max(total, 1)} % of {total:,} rows")
+            progress.tick(f"{what}: {stage(done, total, copying=bool(current))}")
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
     finally:
         await connection.close()
+
+
+def stage(done: int, total: int, *, copying: bool) -> str:
+    """How far it is, in words. What follows the rows, their indexes, may take as long as they."""
+    if not copying and done > 0.98 * total:
+        return "the rows are done, the rest follows"
+    return f"{100 * done // max(total, 1)} % of {total:,} rows"
 
 
 def copied_rows(rows: Mapping[str, int], moved: dict[str, int], current: Mapping[str, int]) -> int:
