@@ -4,7 +4,7 @@ import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
 
 import click
 
@@ -16,10 +16,7 @@ def _whole_or_not_at_all() -> Generator[None]:
     """Ends in words; and SIGTERM ends the block as Ctrl-C does, so that it can clear away."""
     from refundry.backup.archive import BackupFailed, BadBackup
 
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with spoken_errors():
             yield
@@ -27,6 +24,15 @@ def _whole_or_not_at_all() -> Generator[None]:
         raise click.ClickException(str(error)) from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C would do right now: an event loop cancels its task, and is not torn apart."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+    else:  # of a job in the background, which Ctrl-C is not for
+        raise KeyboardInterrupt
 
 
 @click.command()

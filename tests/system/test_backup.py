@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -456,3 +457,23 @@ def test_a_restore_is_refused_where_there_is_no_place_for_it(saved: Path, tmp_pa
     text = complaint(refundry("restore", str(saved), *where, folder=tmp_path))
     assert text == f"Error: there is no folder {tmp_path / 'a'}"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.check
+def test_a_restore_that_is_ended_at_any_moment_is_whole_or_nothing(
+    saved: Path, tmp_path: Path
+) -> None:
+    """initdb, the server's start and its stop go on for a while after the signal."""
+    begun = time.monotonic()
+    said(restore(saved, tmp_path / "new", "--check-only"))
+    whole = time.monotonic() - begun
+    for part in range(1, 9):
+        with started("restore", str(saved), "--data-dir", str(tmp_path / "new")) as process:
+            time.sleep(whole * (0.2 + 0.1 * part))
+            process.send_signal((signal.SIGTERM, signal.SIGINT)[part % 2])
+            _, errors = process.communicate(timeout=60)
+        assert "Traceback" not in errors
+        if process.returncode == 0:
+            assert [path.name for path in tmp_path.iterdir()] == ["new"]
+            shutil.rmtree(tmp_path / "new")
+        assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from refundry.backup.programs import load
 from refundry.backup.rows import Connection, connect, copying_reported, count_rows
 from refundry.db import embedded
 from refundry.db.embedded_cluster import CLUSTER_FOLDER, server_major
-from refundry.db.embedded_lock import Progress, release_lock, take_lock
+from refundry.db.embedded_lock import Progress, is_held, release_lock, take_lock
 from refundry.db.migrate import migrations
 from refundry.hosting import bring_up_to_date
 from refundry.sealing import KEY_FILE, fingerprints
@@ -36,6 +38,7 @@ Report = Callable[[str], None]
 _COMMAND = "refundry restore"
 # How long a command that ends by itself is waited for, where a directory is to be replaced.
 _PATIENCE_SECONDS = 10.0
+_WRITERS_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def restore_backup(
             with _staging(data_dir) as staging:
                 orders = _fill(settings, archive, staging, report)
                 if not check_only:
-                    _put_in_place(staging, data_dir, aside)
+                    with _undisturbed():
+                        _put_in_place(staging, data_dir, aside)
             return Restored(archive.manifest, orders, aside)
     except OSError as error:
         raise BackupFailed(f"nothing was restored: {error}") from error
@@ -135,7 +139,26 @@ def _staging(data_dir: Path) -> Generator[Path]:
     try:
         yield staging
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with _undisturbed():
+            _wait_for_writers(staging)
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _wait_for_writers(staging: Path) -> None:
+    """Wait until no program of ours has the folder: initdb goes on for a moment after Ctrl-C."""
+    deadline = time.monotonic() + _WRITERS_SECONDS
+    while is_held(staging) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Ctrl-C and SIGTERM wait until the block ends: it renames twice, stops a server or clears."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _fill(settings: Settings, archive: Archive, staging: Path, report: Report) -> int:
@@ -158,7 +181,8 @@ def _fill(settings: Settings, archive: Archive, staging: Path, report: Report) -
         bring_up_to_date(there, report)
         orders = asyncio.run(_audit(there, report))
     finally:
-        server.stop()
+        with _undisturbed():
+            server.stop()
     dumped.unlink()
     return orders
 
