@@ -134,3 +134,17 @@ async def test_a_charge_that_two_accounts_have_is_nobodys(shop: Shop, worker: Wo
     note = await shop.hear("dispute.opened", opened(shop, charge_id))
     assert await state_of(shop, note) == "waiting"
     assert (await disputes(shop), await disputes(other)) == ([], [])
+
+
+async def test_a_second_case_on_a_charge_waits_for_the_end_of_the_first(shop: Shop) -> None:
+    order = await shop.captured(order_body("A"))
+    (charge,) = (await shop.order(order)).charges
+    await shop.hear("dispute.opened", opened(shop, charge.id))
+    other = f"second {reference(shop)}"
+    second = Data(processor_reference=other, charge_id=charge.id, amount="5.00")
+    note = await shop.hear("dispute.opened", second)
+    assert await state_of(shop, note) == "waiting"
+    await shop.hear("dispute.won", Data(processor_reference=reference(shop)))
+    await retry(shop)
+    assert await state_of(shop, note) == "applied"
+    assert await disputes(shop) == [("won", None, reference(shop)), ("open", None, other)]

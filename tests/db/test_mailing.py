@@ -10,7 +10,7 @@ from refundry.access.store import insert_administrator
 from refundry.settings import Settings
 from refundry.webhooks.mailing import Mail, send_due, write
 from tests.support.books import Shop
-from tests.support.mailbox import mailbox
+from tests.support.mailbox import Mailbox
 
 MAIL = Mail("Webhook fails:\r\nBcc: eve@evil.example", "It fails.\nSee to it – soon.\n")
 
@@ -34,11 +34,13 @@ def with_server(settings: Settings, url: str) -> Settings:
 
 async def test_mail_goes_to_every_administrator_once(shop: Shop, settings: Settings) -> None:
     await given_mail(shop, "bo@shop.example", "ana@shop.example")
-    async with mailbox("ana:p%40ss@") as box:
+    with Mailbox("ana:p%40ss@") as box:
         own = with_server(settings, box.url)
         assert await send(shop, own) == 1
         assert await send(shop, own, timedelta(days=7)) == 0
-    [message] = box.mails
+    [mail] = box.mails
+    assert mail.recipients == ("ana@shop.example", "bo@shop.example")
+    message = mail.message
     assert message["To"] == "ana@shop.example, bo@shop.example"
     assert message["From"] == "refunds@shop.example"
     assert message["Subject"] == "Webhook fails: Bcc: eve@evil.example"
@@ -52,7 +54,7 @@ async def test_mail_that_is_refused_is_sent_again_later_and_later(
     shop: Shop, settings: Settings
 ) -> None:
     await given_mail(shop, "ana@shop.example")
-    async with mailbox() as box:
+    with Mailbox() as box:
         own = with_server(settings, box.url)
         box.refusing = True
         assert await send(shop, own) == 1

@@ -181,8 +181,10 @@ async def rotate_token(
 
     async def work(tx: Tx) -> Tokens:
         webhook = await _lock(tx, tenant, webhook_id)
+        # The time of its change is also what tells workers that they know an older one.
         after = replace(
             webhook,
+            updated_at=now,
             sealed_token=vault.seal(new_signing_token()),
             sealed_old_token=webhook.sealed_token if overlap else None,
             old_token_until=now + overlap if overlap else None,
