@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from refundry.domain.event import EventType
 from refundry.errors import NotFound
 from refundry.events import schemas
 from refundry.events.wire import event_view
@@ -12,17 +13,10 @@ from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind, invalid
 from refundry.outbox.store import StoredEvent, find_events
 
-_WILDCARD = Filter(
-    "type",
-    Kind.EQUAL,
-    # LIKE's own signs in the argument are taken literally; only * is a wildcard.
-    r"t.type LIKE replace(replace(replace(replace({}::text, '\', '\\'), '_', '\_'),"
-    r" '%', '\%'), '*', '%')",
-)
 EVENT_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
-    _WILDCARD,
-    Filter("types", Kind.ANY, "t.type", most=20),
+    Filter("type", Kind.EQUAL, "t.type", wild=tuple(kind.value for kind in EventType)),
+    Filter("types", Kind.ANY, "t.type", most=20, spread=True),
 )
 
 

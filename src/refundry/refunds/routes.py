@@ -25,7 +25,7 @@ REFUND_FILTERS = (
     Filter("orderId", Kind.EQUAL, "t.order_id"),
     Filter("reason", Kind.EQUAL, "t.reason"),
     Filter("failureReason", Kind.EQUAL, "t.failure_reason"),
-    Filter("skuId", Kind.EQUAL, "t.sku_ids @> ARRAY[{}::text]"),
+    Filter("skuId", Kind.EQUAL, "t.sku_ids <> '{{}}' AND t.sku_ids @> ARRAY[{}::text]"),
 )
 
 
