@@ -149,8 +149,13 @@ def connect_arguments(settings: Settings) -> dict[str, Any]:
             "database": server.database,
         }
     if not settings.pgbouncer:
-        # What is locked first and read after it relies on seeing the newest rows.
-        arguments["server_settings"] = {"default_transaction_isolation": "read committed"}
+        arguments["server_settings"] = {
+            # What is locked first and read after it relies on seeing the newest rows.
+            "default_transaction_isolation": "read committed",
+            # PostgreSQL's own figure, 4, is that of a turning disk. With it lists read half an
+            # index to spare a few pages of a table.
+            "random_page_cost": "1.1",
+        }
     else:
         # In transaction mode the next statement may meet another server connection.
         arguments["statement_cache_size"] = 0

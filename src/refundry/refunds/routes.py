@@ -20,7 +20,7 @@ REFUND_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
     Filter("amount", Kind.NUMBER, "t.amount_minor * 10::numeric ^ -t.exponent"),
     Filter("refundedAmount", Kind.NUMBER, "t.refunded_minor * 10::numeric ^ -t.exponent"),
-    Filter("state", Kind.EQUAL, "t.state", values=tuple(s.value for s in RefundState)),
+    Filter("state", Kind.EQUAL, "lower(t.state)", values=tuple(s.value for s in RefundState)),
     Filter("ids", Kind.ANY, "t.id"),
     Filter("orderId", Kind.EQUAL, "t.order_id"),
     Filter("reason", Kind.EQUAL, "t.reason"),

@@ -88,7 +88,9 @@ CREATE INDEX fulfillments_by_sku ON fulfillments USING gin (sku_ids) WITH (fastu
 
 -- The hot path: an order-level refund without a reason pays for three entries more. The settlement
 -- changes state and refunded_minor, so that it writes its row's entries again.
-CREATE INDEX refunds_by_state ON refunds (account_id, live, state, created_at, seq);
+-- lower: so that no command's own condition on the state can be tempted to this index. With the
+-- statistics of an empty table it looks as good as the order's, and reads the whole account.
+CREATE INDEX refunds_by_state ON refunds (account_id, live, lower(state), created_at, seq);
 CREATE INDEX refunds_by_amount ON refunds
     (account_id, live, (amount_minor * 10::numeric ^ -exponent));
 CREATE INDEX refunds_by_refunded ON refunds
@@ -121,3 +123,7 @@ CREATE INDEX sales_transactions_by_quantity ON sales_transactions
     (account_id, live, (quantity::numeric));
 CREATE INDEX sales_transactions_by_amount ON sales_transactions
     (account_id, live, (amount_minor * 10::numeric ^ -exponent));
+
+-- An operation is claimed, then settled. With half of each page kept free the claim stays in its
+-- page and writes no index entry; at 80 a third of the claims did not. Holds for new pages.
+ALTER TABLE charge_operations SET (fillfactor = 50);
