@@ -13,6 +13,9 @@ class Part(StrEnum):
     REFUNDS = "refunds"
     ORDERS = "orders"
     MEMORY = "memory"
+    DELIVERIES = "deliveries"
+    ARRIVAL = "arrival"
+    SUBSCRIPTION = "subscription"
 
 
 LOADS = (Part.REFUNDS, Part.ORDERS)
@@ -26,6 +29,14 @@ PLAIN = "plain"
 # Who does a load: the service over HTTP, or pgbench alone, with the service's own statements or
 # with the plain form of bench/plain.sql.
 SIDES = {Part.REFUNDS: (PLAIN, OWN, HTTP), Part.ORDERS: (OWN, HTTP)}
+
+# What webhooks cost: the worker beside a plain loop of the same HTTP client; refunds with a
+# subscribed webhook beside refunds without.
+WORKER = "worker"
+PLAIN_LOOP = "plain loop"
+SUBSCRIBED = "with a webhook"
+UNSUBSCRIBED = "without a webhook"
+EVENTS_PER_SECOND = 100
 
 # Each load is measured in two rounds, the second in the opposite order, so that a machine that
 # gets slower or faster meanwhile does so for all sides.
@@ -84,7 +95,23 @@ def plan_steps(options: Options) -> list[Step]:
     if Part.MEMORY in options.parts:
         seconds = 2 * (options.seconds + WARM_SECONDS) + _START_SECONDS
         steps.append(Step("memory of `refundry serve` under load", seconds, Part.MEMORY))
-    return steps
+    return [*steps, *_webhook_steps(options)]
+
+
+def _webhook_steps(options: Options) -> Iterator[Step]:
+    cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
+    for part, sides in (
+        (Part.DELIVERIES, (WORKER, PLAIN_LOOP)),
+        (Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED)),
+    ):
+        if part in options.parts:
+            for number in range(ROUNDS):
+                for side in sides if number % 2 == 0 else sides[::-1]:
+                    title = f"{part}, {side}, round {number + 1}"
+                    yield Step(title, cost, part, CLIENTS[-1], side)
+    if Part.ARRIVAL in options.parts:
+        title = f"arrival of events at {EVENTS_PER_SECOND} a second"
+        yield Step(title, cost + _START_SECONDS, Part.ARRIVAL)
 
 
 def _load_steps(loads: Sequence[Part], seconds: float) -> Iterator[Step]:

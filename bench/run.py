@@ -21,6 +21,7 @@ from bench.reference import run_pgbench
 from bench.sides import Side, compare
 from bench.stage import BenchFailed, Service, Stage, take_order
 from bench.statements import Scripts, take_scripts
+from bench.webhooks import WebhookBench
 from refundry.access.commands import OpenedAccount, open_account
 from refundry.db.database import connect_arguments, open_database
 from refundry.db.embedded import Server
@@ -66,6 +67,7 @@ def run(options: Options, folder: Path) -> list[Measure]:
         *_cold_start(scene),
         *_loads(scene, account, order_id),
         *_memory(scene, account),
+        *_webhooks(scene, account),
     ]
 
 
@@ -210,6 +212,19 @@ def _memory(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
                     seconds=scene.options.seconds,
                 )
             yield from memory_measures(service.pid)
+
+
+def _webhooks(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
+    bench = WebhookBench(scene.stage, scene.options, account.account_id, account.secret_test)
+    for part, load in ((Part.DELIVERIES, bench.deliver), (Part.SUBSCRIPTION, bench.cost)):
+        if part in scene.options.parts:
+            with scene.server(), scene.stage.service("api") as service:
+                for step in scene.begin(part):
+                    load(step, service.port)
+            yield from bench.compared(part)
+    for _ in scene.begin(Part.ARRIVAL):
+        with scene.stage.service("serve") as service:
+            yield from bench.arrive(service.port)
 
 
 def memory_measures(root: int) -> Iterator[Measure]:

@@ -48,6 +48,7 @@ class Stage:
             "REFUNDRY_RATE_LIMIT_TEST": "0",
             "REFUNDRY_RATE_LIMIT_LIVE": "0",
             "REFUNDRY_SANDBOX_DELAY": "0",
+            "REFUNDRY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("REFUNDRY_")}
         self.environment = inherited | own
@@ -75,6 +76,16 @@ class Stage:
                 process.kill()
                 process.wait()
 
+    @contextmanager
+    def worker(self) -> Generator[None]:
+        """`refundry worker` on a database that runs."""
+        process = self._popen("worker")
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(_STOP_SECONDS)
+
     def drain(self) -> None:
         """Run all the work that is due. Raises BenchFailed."""
         process = self._popen("work", "--drain")
@@ -98,18 +109,19 @@ class Stage:
 
 def take_order(stage: Stage, port: int, key: str) -> str:
     """Have the service take in, fulfil and capture an order; gives its id. Raises BenchFailed."""
-    order = _ask(port, key, "POST", "/orders", ORDER)
-    _ask(port, key, "POST", "/fulfillments", {"orderId": order["id"], **FULFILLMENT})
+    order = ask(port, key, "POST", "/orders", ORDER)
+    ask(port, key, "POST", "/fulfillments", {"orderId": order["id"], **FULFILLMENT})
     stage.drain()
-    order = _ask(port, key, "GET", f"/orders/{order['id']}")
+    order = ask(port, key, "GET", f"/orders/{order['id']}")
     if order["state"] != "complete" or order["capturedAmount"] != ORDER["totalAmount"]:
         raise BenchFailed(f"the order was not captured: {order}")
     return str(order["id"])
 
 
-def _ask(
+def ask(
     port: int, key: str, method: str, path: str, body: Mapping[str, object] | None = None
 ) -> dict[str, Any]:
+    """Call the service; gives the answer's body. Raises BenchFailed if it is no success."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with contextlib.closing(connection):
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}

@@ -34,6 +34,14 @@ class Answers(msgspec.Struct, frozen=True):
     wrong: str | None
 
 
+class Arrivals(msgspec.Struct, frozen=True):
+    """times: when each request had come, in Unix seconds. micros: how long each took since its
+    event's creation."""
+
+    times: list[float]
+    micros: list[int]
+
+
 def http_request(method: str, path: str, headers: Mapping[str, str], body: str = "") -> str:
     """A request as text."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]

@@ -33,6 +33,8 @@ from refundry.returns.routes import OPERATIONS as RETURNS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Waker
+from refundry.webhooks.addresses import Guard, log_openings
+from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
 from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
@@ -50,7 +52,8 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     """The operations of the API as this deployment serves them."""
     clock = (ADVANCE,) if settings.test_clock else ()
     return (
-        *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, NOTIFICATIONS, *clock
+        *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
+        *clock,
     )  # fmt: skip
 
 
@@ -82,6 +85,7 @@ class Service:
     @asynccontextmanager
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
+        log_openings(settings)
         async with open_database(settings) as database, open_worker(settings, database) as worker:
             waker = Waker(database)
 
@@ -95,7 +99,10 @@ class Service:
                 open_vault(settings),
                 waker.wake,
                 drain_account,
-                {RefundLanes: RefundLanes(database)},
+                {
+                    RefundLanes: RefundLanes(database),
+                    Guard: Guard(settings.webhook_networks()),
+                },
             )
             self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())

@@ -1,88 +1,26 @@
 """The command `refundry`."""
 
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 
 from refundry import __version__
-from refundry.db.embedded import Held, StartFailed
-from refundry.db.migrate import SchemaMismatch
+from refundry.cli_listen import listen
+from refundry.cli_webhooks import account_group, webhook
+from refundry.command_line import (
+    on_database,
+    read_settings,
+    report,
+    spoken_errors,
+    with_settings,
+)
 from refundry.domain.charge import FAILURE_REASONS
-from refundry.errors import NotFound
-from refundry.settings import BadSettings, Settings, load_settings, masked
-
-T = TypeVar("T")
-Command = Callable[..., Any]
+from refundry.settings import Settings, masked
 
 # What the heavy commands need is imported in them: `refundry version` should not wait for it.
-
-
-def _report(text: str) -> None:
-    click.echo(text, err=True)
-
-
-@contextmanager
-def _spoken_errors() -> Generator[None]:
-    """Expected ends as one sentence and an exit code, without a traceback."""
-    from asyncpg import UndefinedTableError
-
-    from refundry.access.commands import NameTaken
-    from refundry.db.database import Unreachable
-    from refundry.serving import PortTaken
-
-    try:
-        yield
-    except NameTaken as error:
-        raise click.ClickException(f"an account named {error} exists already") from error
-    except PortTaken as error:
-        raise click.ClickException(f"cannot listen on {error}") from error
-    except NotFound as error:
-        raise click.ClickException(f"{error.noun} {error.object_id} not found".strip()) from error
-    except (BadSettings, Held, StartFailed, SchemaMismatch) as error:
-        raise click.ClickException(str(error)) from error
-    except UndefinedTableError as error:
-        raise click.ClickException(f"{error}; run: refundry migrate") from error
-    except Unreachable as error:
-        raise click.ClickException(f"the database cannot be reached: {error}") from error
-
-
-def _with_settings(command: Command) -> Command:
-    """The options that every command takes."""
-    options = [
-        click.option("--data-dir", type=click.Path(path_type=Path), help="Where data is kept."),
-        click.option("--database-url", help="An external PostgreSQL instead of the embedded one."),
-    ]
-    for option in options:
-        command = option(command)
-    return command
-
-
-def _settings(**overrides: object) -> Settings:
-    from refundry.logs import set_up_logs
-
-    settings = load_settings(os.environ, overrides)
-    set_up_logs(settings.log_level)
-    return settings
-
-
-def _on_database(settings: Settings, command: str, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run `work` on a database, whether the service runs or not."""
-    from refundry.db.database import open_database
-    from refundry.hosting import database_ready
-
-    async def run() -> T:
-        async with open_database(settings) as database:
-            return await work(database)
-
-    with database_ready(settings, f"refundry {command}", _report):
-        return asyncio.run(run())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,18 +32,18 @@ def cli() -> None:
 @click.option("--host", help="The address to listen on.  [127.0.0.1]")
 @click.option("--port", type=int, help="The port to listen on.  [8080]")
 @click.option("--processes", type=int, help="How many API processes.  [1]")
-@_with_settings
+@with_settings
 def serve(**options: object) -> None:
     """Run everything: the embedded database, the API and a worker."""
     from refundry.hosting import bring_up_to_date, database_ready, sandbox_secret
     from refundry.serving import Supervisor
 
-    with _spoken_errors():
-        settings = _settings(**options)
-        with database_ready(settings, "refundry serve", _report, exclusive=True) as server:
+    with spoken_errors():
+        settings = read_settings(**options)
+        with database_ready(settings, "refundry serve", report, exclusive=True) as server:
             if settings.database_url:
-                bring_up_to_date(settings, _report)
-            secret = asyncio.run(sandbox_secret(settings, _report))
+                bring_up_to_date(settings, report)
+            secret = asyncio.run(sandbox_secret(settings, report))
             supervisor = Supervisor(settings, server)
             try:
                 url = supervisor.start()
@@ -137,23 +75,23 @@ def _screen(settings: Settings, url: str, secret: str | None) -> str:
 @click.option("--host")
 @click.option("--port", type=int)
 @click.option("--fd", type=int, hidden=True)
-@_with_settings
+@with_settings
 def api(fd: int | None, **options: object) -> None:
     """Run the API alone."""
     from refundry.api_server import serve_api
     from refundry.hosting import database_ready
 
-    with _spoken_errors():
-        settings = _settings(**options)
+    with spoken_errors():
+        settings = read_settings(**options)
         if fd is not None:
             serve_api(settings, fd=fd)
             return
-        with database_ready(settings, "refundry api", _report):
+        with database_ready(settings, "refundry api", report):
             serve_api(settings, fd=None)
 
 
 @cli.command()
-@_with_settings
+@with_settings
 def worker(**options: object) -> None:
     """Run a worker alone."""
     import uvloop
@@ -161,61 +99,61 @@ def worker(**options: object) -> None:
     from refundry.hosting import database_ready
     from refundry.worker import run_worker
 
-    with _spoken_errors():
-        settings = _settings(**options)
-        with database_ready(settings, "refundry worker", _report):
+    with spoken_errors():
+        settings = read_settings(**options)
+        with database_ready(settings, "refundry worker", report):
             uvloop.run(run_worker(settings))
 
 
 @cli.command()
-@_with_settings
+@with_settings
 def migrate(**options: object) -> None:
     """Bring the database's schema up to date."""
     from refundry.hosting import bring_up_to_date, database_ready
 
-    with _spoken_errors():
-        settings = _settings(**options)
-        with database_ready(settings, "refundry migrate", _report):
-            bring_up_to_date(settings, _report)
+    with spoken_errors():
+        settings = read_settings(**options)
+        with database_ready(settings, "refundry migrate", report):
+            bring_up_to_date(settings, report)
     click.echo("The schema is up to date.")
 
 
 @cli.command()
 @click.option("--drain", is_flag=True, required=True, help="Run due work until none is left.")
-@_with_settings
+@with_settings
 def work(drain: bool, **options: object) -> None:
     """Run the background work that is due, once."""
     from refundry.operations.work import drain_all
     from refundry.worker import open_worker
 
     assert drain
-    with _spoken_errors():
-        settings = _settings(**options)
+    with spoken_errors():
+        settings = read_settings(**options)
 
         async def run(database: Any) -> int:
             async with open_worker(settings, database) as services:
                 return await drain_all(services)
 
-        done = _on_database(settings, "work", run)
+        done = on_database(settings, "work", run)
     click.echo(f"{done} steps of work done; none is due.")
 
 
 @cli.command()
 @click.option("--account", required=True, help="The account's name.")
 @click.option("--admin", required=True, help="The administrator's e-mail address.")
-@_with_settings
+@with_settings
 def init(account: str, admin: str, **options: object) -> None:
     """Make an account; prints its four keys this once."""
     from refundry.access.commands import open_account
     from refundry.clock import Clock
 
-    with _spoken_errors():
-        settings = _settings(**options)
+    with spoken_errors():
+        settings = read_settings(**options)
 
         async def run(database: Any) -> Any:
             return await open_account(database, account, now=Clock().now(), administrator=admin)
 
-        opened = _on_database(settings, "init", run)
+        opened = on_database(settings, "init", run)
     click.echo(f"account      {account}")
     click.echo(f"secret test  {opened.secret_test}")
     click.echo(f"public test  {opened.public_test}")
@@ -239,7 +177,7 @@ def key() -> None:
 @click.option("--old-key", type=click.Choice(["now", "1h", "12h", "24h"]), default="24h",
               help="How long the key that this one replaces stays valid.")  # fmt: skip
 @click.option("--account", help="The account's name; without it, the first one.")
-@_with_settings
+@with_settings
 def key_create(
     mode: str, kind: str, permissions: tuple[str, ...], basis: str, old_key: str,
     account: str | None, **options: object,
@@ -252,8 +190,8 @@ def key_create(
 
     rights = _rights(kind, permissions)
     hours = {"now": 0, "1h": 1, "12h": 12, "24h": 24}[old_key]
-    with _spoken_errors():
-        settings = _settings(**options)
+    with spoken_errors():
+        settings = read_settings(**options)
 
         async def run(database: Any) -> str:
             if account is None and await store.find_account(database, None) is None:
@@ -269,7 +207,7 @@ def key_create(
                 old_key_lives=timedelta(hours=hours),
             )
 
-        text = _on_database(settings, "key create", run)
+        text = on_database(settings, "key create", run)
     click.echo(text)
 
 
@@ -296,13 +234,13 @@ def _rights(kind: str, permissions: tuple[str, ...]) -> dict[str, str]:
 
 
 @cli.command("audit")
-@_with_settings
+@with_settings
 def audit_command(**options: object) -> None:
     """Recompute every balance from the journal; exit 1 naming the orders that do not add up."""
     from refundry.auditing import Finding, audit
 
-    with _spoken_errors():
-        settings = _settings(**options)
+    with spoken_errors():
+        settings = read_settings(**options)
 
         async def run(database: Any) -> tuple[int, list[Finding]]:
             orders, findings = 0, cast("list[Finding]", [])
@@ -315,7 +253,7 @@ def audit_command(**options: object) -> None:
                     findings += stretch.findings
             return orders, findings
 
-        orders, findings = _on_database(settings, "audit", run)
+        orders, findings = on_database(settings, "audit", run)
     for each in findings:
         mode = "live" if each.live else "test"
         click.echo(
@@ -333,14 +271,14 @@ def operation() -> None:
 
 
 @operation.command("list")
-@_with_settings
+@with_settings
 def operation_list(**options: object) -> None:
     """List operations without an outcome, oldest first."""
     from refundry.operations.manual import list_open
 
-    with _spoken_errors():
-        settings = _settings(**options)
-        rows = _on_database(settings, "operation list", list_open)
+    with spoken_errors():
+        settings = read_settings(**options)
+        rows = on_database(settings, "operation list", list_open)
     for row in rows:
         click.echo("\t".join(row))
 
@@ -351,15 +289,15 @@ def operation_list(**options: object) -> None:
 @click.option("--reason", type=click.Choice(FAILURE_REASONS), default="declined",
               help="For failed: the failure reason.")  # fmt: skip
 @click.option("--note", required=True, help="Who decided, and on what ground.")
-@_with_settings
+@with_settings
 def operation_settle(
     operation_id: str, outcome: str, reason: str, note: str, **options: object
 ) -> None:
     """Book what a person knows of an operation, with a note."""
     from refundry.operations.manual import settle_by_hand
 
-    with _spoken_errors():
-        settings = _settings(**options)
+    with spoken_errors():
+        settings = read_settings(**options)
 
         async def run(database: Any) -> bool:
             return await settle_by_hand(
@@ -367,16 +305,21 @@ def operation_settle(
                 reason=reason if outcome == "failed" else None, note=note,
             )  # fmt: skip
 
-        changed = _on_database(settings, "operation settle", run)
+        changed = on_database(settings, "operation settle", run)
     click.echo("booked." if changed else "it had ended already; nothing was changed.")
 
 
+cli.add_command(listen)
+cli.add_command(webhook)
+cli.add_command(account_group)
+
+
 @cli.command("config")
-@_with_settings
+@with_settings
 def config_command(**options: object) -> None:
     """Print the settings in force, secrets masked."""
-    with _spoken_errors():
-        for name, value in masked(_settings(**options)).items():
+    with spoken_errors():
+        for name, value in masked(read_settings(**options)).items():
             click.echo(f"{name} = {'' if value is None else value}")
 
 

@@ -29,6 +29,11 @@ def new_secret_hex() -> str:
     return secrets.token_hex(16)
 
 
+def new_signing_token() -> str:
+    """256 random bits as 64 lower-case hexadecimal digits, for the signatures of a webhook."""
+    return secrets.token_hex(32)
+
+
 def new_return_id() -> str:
     """`ret_` and a UUID."""
     return f"ret_{uuid.uuid4()}"

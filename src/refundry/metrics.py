@@ -39,6 +39,26 @@ NEEDS_ATTENTION = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+DELIVERIES = Counter("refundry_deliveries", "Attempts to deliver an event.", ["outcome"])
+_DELIVERIES = {
+    outcome: DELIVERIES.labels(outcome) for outcome in ("succeeded", "failed", "exhausted")
+}
+DELIVERY_SECONDS = Histogram(
+    "refundry_delivery_duration_seconds",
+    "Time that an attempt to deliver an event took.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4),
+)
+DELIVERY_LAG = Histogram(
+    "refundry_delivery_lag_seconds",
+    "Time from an event to the first attempt to deliver it.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30, 300),
+)
+OLDEST_DELIVERY = Gauge(
+    "refundry_oldest_delivery_seconds",
+    "How long the delivery that waits the longest has been due.",
+    multiprocess_mode="mostrecent",
+)
+
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count an answered request."""
@@ -54,6 +74,17 @@ def observe_refund(refund: Refund, *, live: bool) -> None:
     # The client library counts in floats; these figures are for charts, never for books.
     amount = to_major(minor, refund.currency)
     REFUND_AMOUNT.labels(mode, refund.state.value, refund.currency.code).inc(float(amount))
+
+
+def observe_delivery(outcome: str, seconds: float) -> None:
+    """Count an attempt: succeeded, failed (to be tried again) or exhausted."""
+    _DELIVERIES[outcome].inc()
+    DELIVERY_SECONDS.observe(seconds)
+
+
+def observe_delivery_lag(seconds: float) -> None:
+    """Count how long an event waited for its first attempt."""
+    DELIVERY_LAG.observe(max(0.0, seconds))
 
 
 def render(*, several_processes: bool) -> bytes:

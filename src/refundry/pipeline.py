@@ -221,7 +221,7 @@ async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
     headers = [(b"x-request-id", request_id.encode())]
     if answer.status != 204:
         headers.append((b"content-type", answer.content_type.encode()))
-    headers.append((b"content-length", str(len(answer.body)).encode()))
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     headers += [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

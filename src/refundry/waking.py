@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import asyncpg
 
@@ -9,6 +10,7 @@ from refundry.db.database import Database, Unreachable, connect_arguments
 from refundry.settings import Settings
 
 CHANNEL = "refundry_work"
+_RECONNECT_SECONDS = 0.5
 
 
 class Waker:
@@ -35,36 +37,35 @@ class Waker:
 
 
 class Listener:
-    """Hears notifications on a connection of its own; where that fails, polling remains."""
+    """Hears notifications on a connection of its own; where that fails, polling remains.
 
-    def __init__(self, settings: Settings) -> None:
+    wakes: what is set at each notification.
+    """
+
+    def __init__(self, settings: Settings, wakes: Sequence[asyncio.Event]) -> None:
         self._settings = settings
-        self._heard = asyncio.Event()
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._wakes = wakes
 
-    async def wait(self, seconds: float) -> None:
-        """Return when something was heard, or after `seconds`."""
-        await self._connect()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._heard.wait()
-        self._heard.clear()
-
-    async def close(self) -> None:
-        """End the connection."""
-        if self._connection is not None and not self._connection.is_closed():
-            await self._connection.close(timeout=1)
-
-    async def _connect(self) -> None:
+    async def run(self) -> None:
+        """Stay connected, until cancelled."""
         # pgbouncer in transaction mode has no connection that would stay ours.
-        if self._settings.pgbouncer:
-            return
-        if self._connection is not None and not self._connection.is_closed():
-            return
-        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
-            connection = await asyncpg.connect(**connect_arguments(self._settings))
+        while not self._settings.pgbouncer:
+            with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+                await self._listen()
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        """Listen for as long as the connection lives."""
+        connection = await asyncpg.connect(**connect_arguments(self._settings))
+        ended = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection: ended.set())
             await connection.add_listener(CHANNEL, self._hear)
-            self._connection = connection
+            await ended.wait()
+        finally:
+            if not connection.is_closed():
+                await connection.close(timeout=1)
 
     def _hear(self, *_args: object) -> None:
-        self._heard.set()
+        for wake in self._wakes:
+            wake.set()

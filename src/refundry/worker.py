@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 import asyncpg
@@ -13,17 +15,23 @@ import structlog
 from refundry.clock import Clock
 from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
-from refundry.metrics import NEEDS_ATTENTION, OLDEST_DUE
+from refundry.metrics import NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
-from refundry.operations.work import Worker, step, tidy
+from refundry.operations.work import Calls, Worker, step, tidy
 from refundry.processors.registry import Registry
 from refundry.sealing import open_vault
 from refundry.settings import Settings
-from refundry.waking import Listener
+from refundry.waking import Listener, Waker
+from refundry.webhooks import deliveries
+from refundry.webhooks.addresses import log_openings
+from refundry.webhooks.delivery import Deliverer
+from refundry.webhooks.mailing import send_due
+from refundry.webhooks.sending import open_courier
 
 _POLL_SECONDS = 0.5
 _BEAT_SECONDS = 2.0
 _TIDY_SECONDS = 300.0
+_MAIL_SECONDS = 5.0
 # A worker that was not seen for this long is taken for gone.
 SEEN_SECONDS = 15
 log = structlog.get_logger("refundry.worker")
@@ -32,55 +40,120 @@ log = structlog.get_logger("refundry.worker")
 @asynccontextmanager
 async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[Worker]:
     """A worker's services on a database."""
-    async with aiohttp.ClientSession() as session:
+    clock, vault = Clock(), open_vault(settings)
+    async with aiohttp.ClientSession() as session, open_courier(settings) as courier:
         registry = Registry(settings, session)
-        yield Worker(database, settings, Clock(), open_vault(settings), registry)
+        deliverer = Deliverer(database, clock, vault, courier)
+        try:
+            yield Worker(database, settings, clock, vault, registry, deliverer)
+        finally:
+            await deliverer.close()
 
 
 async def run_worker(settings: Settings) -> None:
     """Do what is due until SIGTERM or SIGINT; the step under way is finished."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    log_openings(settings)
+    _open_many_files()
+    stopping, wake = asyncio.Event(), asyncio.Event()
     async with open_database(settings) as database, open_worker(settings, database) as worker:
-        listener = Listener(settings)
+        wakes = (wake, worker.deliverer.wake)
+        _stop_on_signals(stopping, wakes)
+        waker, peers = Waker(database), _Peers()
         helpers = [
-            asyncio.create_task(_beat(worker)),
-            asyncio.create_task(_tidy(worker)),
+            asyncio.create_task(each)
+            for each in (
+                Listener(settings, wakes).run(),
+                waker.run(),
+                _beat(worker, peers),
+                _tidy(worker),
+                _mail(worker),
+            )
         ]
         log.info("worker_started")
         try:
-            await _loop(worker, listener, stopping)
+            # Apart, so that a slow processor delays no webhook, nor the reverse.
+            await asyncio.gather(
+                _operate(worker, stopping, wake, waker, peers), worker.deliverer.run(stopping)
+            )
         finally:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await listener.close()
             log.info("worker_stopped")
 
 
-async def _loop(worker: Worker, listener: Listener, stopping: asyncio.Event) -> None:
-    stop = asyncio.create_task(stopping.wait())
+def _open_many_files() -> None:
+    """Allow as many connections as the system lets this process have: each endpoint that hangs
+    holds ten."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _stop_on_signals(stopping: asyncio.Event, wakes: Sequence[asyncio.Event]) -> None:
+    def stop() -> None:
+        for event in (stopping, *wakes):
+            event.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+@dataclass(slots=True)
+class _Peers:
+    """Whether other workers were seen lately: one that is alone wakes nobody."""
+
+    seen: bool = False
+
+
+async def _operate(
+    worker: Worker, stopping: asyncio.Event, wake: asyncio.Event, waker: Waker, peers: _Peers
+) -> None:
+    """Run the steps of operations; what they did has made events, so deliveries follow."""
+
+    def tell() -> None:
+        wake.set()
+        worker.deliverer.wake.set()
+        if peers.seen:
+            waker.wake()
+
+    calls = Calls(tell)
     while not stopping.is_set():
+        wake.clear()
         try:
-            if await step(worker):
+            if await step(worker, None, calls):
+                tell()
                 continue
         except Exception as error:
             log.error("worker_step_failed", exc_info=error)
-        heard = asyncio.create_task(listener.wait(_POLL_SECONDS))
-        await asyncio.wait({heard, stop}, return_when=asyncio.FIRST_COMPLETED)
-        heard.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await heard
-    stop.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await wake.wait()
+    await calls.finish()
 
 
-async def _beat(worker: Worker) -> None:
+async def _mail(worker: Worker) -> None:
+    while True:
+        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            now = worker.clock.now()
+            while await send_due(worker.database, worker.settings, now, None):
+                await asyncio.sleep(0)
+        await asyncio.sleep(_MAIL_SECONDS)
+
+
+async def _beat(worker: Worker, peers: _Peers) -> None:
     """Say that this worker lives, and measure how far it lags."""
     worker_id = new_uuid()
     while True:
         with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            peers.seen = await worker.database.fetchval(
+                """
+                SELECT EXISTS (SELECT FROM workers
+                                WHERE id <> $1 AND seen_at > $2::timestamptz
+                                                             - make_interval(secs => $3))
+                """,
+                worker_id, worker.clock.now(), SEEN_SECONDS,
+            )  # fmt: skip
             await worker.database.execute(
                 """
                 INSERT INTO workers (id, started_at, seen_at) VALUES ($1, $2, $2)
@@ -93,6 +166,7 @@ async def _beat(worker: Worker) -> None:
             )
             OLDEST_DUE.set(waited)
             NEEDS_ATTENTION.set(attention)
+            OLDEST_DELIVERY.set(await deliveries.oldest_due(worker.database, worker.clock.now()))
         await asyncio.sleep(_BEAT_SECONDS)
 
 

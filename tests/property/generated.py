@@ -146,6 +146,9 @@ ORDER_EVENTS = frozenset(
         EventType.ORDER_FULFILLED,
         EventType.ORDER_COMPLETE,
         EventType.ORDER_REFUNDED,
+        EventType.ORDER_DISPUTE,
+        EventType.ORDER_DISPUTE_RESOLVED,
+        EventType.ORDER_CHARGEBACK,
     }
 )
 

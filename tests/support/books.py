@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
+
 from refundry.access.commands import open_account
 from refundry.access.store import shift_test_clock
 from refundry.auditing import Finding, audit
 from refundry.db.database import Database
 from refundry.domain.fulfillment import FulfillmentAsk
+from refundry.domain.order import Order
 from refundry.domain.refund import RefundAsk
+from refundry.errors import required
 from refundry.http.document import read_object
 from refundry.http.fields import Fields
 from refundry.operations.inbox import Data, Notification
@@ -20,6 +24,7 @@ from refundry.operations.notifications import Received, receive
 from refundry.operations.work import Worker, drain
 from refundry.orders.commands import FulfillmentRequest, create_fulfillment, ingest_order
 from refundry.orders.reading import read_order
+from refundry.orders.store import find_order
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.store import StoredRefund, find_refund
@@ -98,10 +103,20 @@ class Shop:
         return found
 
     async def notify(self, type: str, operation_id: str) -> None:
-        """A new notification of the sandbox's processor."""
-        notification = Notification(str(uuid.uuid4()), type, Data(operation_id=operation_id))
-        received = Received("sandbox", False, notification, "{}")
-        await receive(self.worker.books, received, await self.now())
+        """A new notification of the sandbox's processor on an operation."""
+        await self.hear(type, Data(operation_id=operation_id))
+
+    async def hear(self, type: str, data: Data) -> str:
+        """A new notification of the sandbox's processor; gives its id."""
+        notification = Notification(str(uuid.uuid4()), type, data)
+        body = msgspec.json.encode(notification).decode()
+        received = Received("sandbox", False, notification, body)
+        assert await receive(self.worker.books, received, datetime.now(UTC))
+        return notification.id
+
+    async def order(self, order: Doc) -> Order:
+        """The order as it is stored."""
+        return required(await find_order(self.database, self.tenant, order["id"])).order
 
 
 async def open_shop(worker: Worker) -> Shop:

@@ -30,11 +30,14 @@ def media(content: dict[str, Any]) -> dict[str, Any]:
     return content["content"]["application/json"]
 
 
-def success(operation: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of an operation's success."""
-    found = [each for status, each in operation["responses"].items() if status[0] == "2"]
+def success(operation: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON of an operation's success; None if it has no body."""
+    found = {status: each for status, each in operation["responses"].items() if status[0] == "2"}
     assert len(found) == 1
-    return media(found[0])
+    if "204" in found:
+        assert "content" not in found["204"]
+        return None
+    return media(*found.values())
 
 
 def problems_of(value: object, schema: dict[str, Any]) -> list[str]:

@@ -37,6 +37,7 @@ from refundry.domain.refund import (
 )
 from refundry.domain.retry import needs_attention, next_attempt
 from refundry.domain.settlement import TOKEN_LIFE
+from refundry.event_reference import event_reference
 from refundry.http.problems import TYPES
 from refundry.http.query import Kind
 from refundry.processors.contract import Declined, Submission
@@ -333,6 +334,11 @@ def test_states_reasons_and_events_are_those_of_the_code() -> None:
     picture = ElementTree.parse(DOCS / "images" / "refund-states.svg")  # our own file
     drawn = {element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")}
     assert {state.value for state in RefundState} <= drawn
+
+
+def test_the_event_reference_is_what_the_code_says() -> None:
+    """Made again with: python -m refundry.event_reference > docs/events.md"""
+    assert page("events.md") == f"{event_reference()}\n"
 
 
 def test_the_reasons_of_a_processor_are_listed() -> None:

@@ -29,6 +29,8 @@ _SECOND = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
 PASSING = (
     rf"re_{_UUID}",
     rf"ful_{_UUID}",
+    rf"ret_{_UUID}",
+    rf"dp_{_UUID}",
     rf"{_UUID}_{_UUID}",
     _UUID,
     r"(?<!\d)\d{12}(?!\d)",

@@ -21,6 +21,8 @@ from refundry.orders.fulfillments import read_fulfillment
 from refundry.orders.reading import read_order
 from refundry.refunds.reading import read_refund
 from refundry.returns.reading import read_return, read_return_update
+from refundry.webhooks.reading import Rules, read_webhook
+from refundry.webhooks.types import Transport
 from tests.support.reference import (
     DOCUMENT,
     OPERATIONS,
@@ -78,8 +80,11 @@ def test_operation_is_described(path: str, method: str, operation: dict[str, Any
 @each_operation
 def test_examples_fit_their_schemas(path: str, method: str, operation: dict[str, Any]) -> None:
     answer = success(operation)
-    assert problems_of(answer["example"], answer["schema"]) == []
-    if method == "post":
+    assert (answer is None) == (method == "delete")
+    if answer is not None:
+        assert problems_of(answer["example"], answer["schema"]) == []
+    assert ("requestBody" in operation) == (method in ("post", "patch"))
+    if "requestBody" in operation:
         body = media(operation["requestBody"])
         assert problems_of(body["example"], body["schema"]) == []
     for parameter in operation["parameters"]:
@@ -108,7 +113,7 @@ def test_errors_that_may_come_are_there(path: str, method: str, operation: dict[
     expected = {"400", "401", "406", "500", "503"}
     expected |= set() if is_open else {"403", "429"}
     expected |= {"404"} if "{id}" in path else set()
-    expected |= {"408"} if method == "post" else set()
+    expected |= {"408"} if method in ("post", "patch") else set()
     expected |= {"409"} if method == "post" and not is_open else set()
     assert {status for status in operation["responses"] if status[0] != "2"} == expected
 
@@ -157,7 +162,10 @@ def test_money_is_a_number_and_no_decimal_string_is_left() -> None:
 
 
 def test_bodies_are_strict_where_the_contract_says_so() -> None:
-    strict = {name for name, each in SCHEMAS.items() if each.get("additionalProperties") is False}
+    only_null = {"type": "null"}
+    closed = {name for name, each in SCHEMAS.items() if each.get("additionalProperties") is False}
+    strict = {n for n, each in SCHEMAS.items() if each.get("additionalProperties") == only_null}
+    assert closed == set()
     assert strict == {
         "NewRefund",
         "NewRefundItem",
@@ -167,6 +175,12 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "Notification",
         "NotificationData",
         "ClockAdvance",
+        "NewWebhook",
+        "NewAuthentication",
+        "NewOAuth",
+        "WebhookUpdate",
+        "Resend",
+        "Recover",
         "NewReturn",
         "NewReturnItem",
         "ReturnUpdate",
@@ -186,7 +200,7 @@ def test_every_filter_is_a_parameter_with_its_operators(operation: Any) -> None:
         for each in DOCUMENT["paths"][operation.path]["get"]["parameters"]
         if each["in"] == "query"
     }
-    assert {"limit", "startingAfter", "endingBefore"} <= names
+    assert ({"limit", "startingAfter", "endingBefore"} <= names) == operation.paged
     for each in operation.filters:
         assert each.name in names
         ranges = {f"{each.name}[{sign}]" for sign in ("eq", "gt", "gte", "lt", "lte")}
@@ -199,11 +213,14 @@ def _given_update(fields: Fields) -> None:
     fields.finish()
 
 
+RULES = Rules(live=False, allow_http=False, expands=True, refused_hosts=frozenset())
 READERS: dict[str, Callable[[Fields], object]] = {
     "NewOrder": lambda fields: read_order(fields, live=False, now=NOW),
     "NewRefund": lambda fields: read_refund(fields, AmountBasis.LINE),
     "RefundUpdate": _given_update,
     "NewFulfillment": read_fulfillment,
+    "NewWebhook": lambda fields: read_webhook(fields, RULES, None),
+    "WebhookUpdate": lambda fields: read_webhook(fields, RULES, Transport.HTTP),
     "Notification": routes._read,  # pyright: ignore[reportPrivateUsage]
     "NewReturn": read_return,
     "ReturnUpdate": lambda fields: read_return_update(fields, {}),
@@ -218,6 +235,9 @@ REFUND = {"orderId": "o", "currency": "USD"}
 ELEMENT = {"itemId": "i", "amount": 1}
 UNITS = {"itemId": "i", "quantity": 1}
 TOLD = {"id": "n", "type": "refund.complete", "data": {"operationId": "x"}}
+WEBHOOK = {"types": ["refund.complete"], "address": "https://shop.example"}
+BASIC = {"userName": "u", "password": "p"}
+OAUTH = {"tokenEndPoint": "http://id.example/t", "clientID": "c", "clientSecret": "s"}
 OPENED = {"processorReference": "d1", "chargeId": "c", "amount": 27.01}
 LOST = {"processorReference": "d1", "amount": "10.00", "fraud": True}
 ADDRESS = {"line1": "1", "city": "c", "postalCode": "1", "state": "MN", "country": "US"}
@@ -247,6 +267,16 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("RefundUpdate", {"metadata": {"a": None, "b": True}}),
     ("NewFulfillment", {"orderId": "o", "items": [UNITS]}),
     ("NewFulfillment", {"orderId": "o", "items": [{"skuId": "s", "cancelQuantity": "2.0000"}]}),
+    ("NewWebhook", WEBHOOK),
+    ("NewWebhook", {**WEBHOOK, "authentication": BASIC, "transportType": "HTTP"}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {"username": "u", "password": "p"}}),
+    ("NewWebhook", {**WEBHOOK, "oauth": OAUTH, "transportType": "OAUTH"}),
+    ("NewWebhook", {**WEBHOOK, "address": "HTTP://[2001:db8::1]:65535?q", "apiVersion": None}),
+    ("NewWebhook", {**WEBHOOK, "types": ["fileLink.created"] * 500, "apiVersion": "latest"}),
+    ("NewWebhook", {**WEBHOOK, "expandedTypes": ["order.refunded"], "enabled": False}),
+    ("WebhookUpdate", {}),
+    ("WebhookUpdate", {"colour": None}),
+    ("WebhookUpdate", {"types": None, "address": "https://b.example/", "enabled": True}),
     ("Notification", TOLD),
     ("Notification", {**TOLD, "occurredTime": "2024-05-01T09:58:12Z"}),
     ("Notification", {**TOLD, "type": "dispute.opened", "data": OPENED}),
@@ -317,6 +347,25 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("NewFulfillment", {"orderId": "o", "items": [{"itemId": "i", "quantity": 1.5}]}),
     ("NewFulfillment", {"orderId": "o" * 65, "items": [UNITS]}),
     ("NewFulfillment", {"orderId": "o", "items": [UNITS], "colour": 1}),
+    ("NewWebhook", {"types": ["refund.complete"]}),
+    ("NewWebhook", {**WEBHOOK, "types": []}),
+    ("NewWebhook", {**WEBHOOK, "types": ["refund.*"]}),
+    ("NewWebhook", {**WEBHOOK, "types": ["refund.complete"] * 501}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://user@shop.example"}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://shop.example:65536"}),
+    ("NewWebhook", {**WEBHOOK, "address": "https://shop.example/" + "p" * 2048}),
+    ("NewWebhook", {**WEBHOOK, "apiVersion": "2019-01-01"}),
+    ("NewWebhook", {**WEBHOOK, "enabled": "true"}),
+    ("NewWebhook", {**WEBHOOK, "transportType": "MAIL"}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {"password": "p"}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "userName": "a:b"}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "password": ""}}),
+    ("NewWebhook", {**WEBHOOK, "authentication": {**BASIC, "colour": 1}}),
+    ("NewWebhook", {**WEBHOOK, "expandedTypes": ["refund.complete"]}),
+    ("NewWebhook", {**WEBHOOK, "id": "w"}),
+    ("NewWebhook", {**WEBHOOK, "transportType": "OAUTH", "oauth": {**OAUTH, "clientID": ""}}),
+    ("WebhookUpdate", {"types": []}),
+    ("WebhookUpdate", {"colour": "red"}),
     ("Notification", {**TOLD, "type": "refund.maybe"}),
     ("Notification", {**TOLD, "data": {}}),
     ("Notification", {**TOLD, "colour": 1}),

@@ -50,6 +50,8 @@ CASES: list[tuple[no.Refusal, int, str, str | None, str]] = [
     (no.DisputeClosed("dp_1"), 409, "invalid_state", "state", "Dispute dp_1 is closed."),
     (no.ConcurrentUpdate(), 409, "concurrent_update", "orderId",
      "The order is being updated by another request."),
+    (no.EventUnknown("e1"), 400, "invalid_parameter", "eventId", "Event 'e1' not found."),
+    (no.WebhookDisabled("w1"), 409, "invalid_state", "enabled", "Webhook w1 is disabled."),
 ]  # fmt: skip
 TYPES = {400: "bad_request", 409: "conflict"}
 

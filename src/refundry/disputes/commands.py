@@ -25,7 +25,7 @@ from refundry.domain.dispute import (
 from refundry.domain.event import Change, Draft
 from refundry.domain.money import Currency, to_minor
 from refundry.domain.order import Order
-from refundry.domain.refusal import ChargeInDispute, InvalidField
+from refundry.domain.refusal import InvalidField
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http.document import to_json, to_json_text
 from refundry.idempotency import Receipt
@@ -195,7 +195,7 @@ async def hear_of_dispute(
     """Open the dispute that a processor tells of; False if that changes nothing.
 
     One that somebody has opened by hand takes the processor's reference. Raises Refused if it
-    cannot be opened now.
+    cannot be opened now, as while the processor's earlier dispute on that charge is open.
     """
 
     async def work(tx: Tx) -> bool:
@@ -212,9 +212,4 @@ async def hear_of_dispute(
         await _open(tx, told, stored, request)
         return True
 
-    try:
-        return await database.run(work)
-    except Refused as refused:
-        if isinstance(refused.refusal, ChargeInDispute):
-            return False
-        raise
+    return await database.run(work)

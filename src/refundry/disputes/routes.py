@@ -17,6 +17,7 @@ from refundry.http.document import to_json
 from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
+from refundry.orders.schemas import Order
 
 DISPUTE_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
@@ -24,6 +25,8 @@ DISPUTE_FILTERS = (
     Filter("orderId", Kind.EQUAL, "t.order_id"),
     Filter("state", Kind.EQUAL, "t.state", values=tuple(s.value for s in DisputeState)),
 )
+# Their pages are longer than those of other lists (contract, HTTP conventions, section 4).
+_MOST_SALES = 5000
 _SALES_TYPES = (
     "sale",
     "replacement",
@@ -108,7 +111,7 @@ async def get_sales_transactions(call: Call) -> Answer:
         found = await find_sales_transactions(call.database, call.tenant, ids)
         return [msgspec.Raw(text.encode()) for text in found]
 
-    return await list_answer(call, "sales_transactions", SALES_FILTERS, load)
+    return await list_answer(call, "sales_transactions", SALES_FILTERS, load, most=_MOST_SALES)
 
 
 OPERATIONS = (
@@ -123,6 +126,7 @@ OPERATIONS = (
     Operation(
         "POST", "/refundry/v1/orders/{id}/disputes", post_dispute, "Open a dispute", "Disputes",
         schemas.Dispute, resource="disputes", status=201, body=schemas.NewDispute, refusals=(409,),
+        subject=Order,
         description="Puts the order into dispute: no refund, return or fulfillment is taken until"
         " it ends. Refunds that are under way go on.",
     ),
@@ -135,7 +139,7 @@ OPERATIONS = (
     Operation(
         "GET", "/sales-transactions", get_sales_transactions, "List sales transactions",
         "Sales transactions", schemas.SalesTransactionList, resource="sales-transactions",
-        filters=SALES_FILTERS, paged=True,
+        filters=SALES_FILTERS, paged=True, most=_MOST_SALES,
     ),
     Operation(
         "GET", "/sales-transactions/{id}", get_sales_transaction, "Read a sales transaction",

@@ -292,6 +292,8 @@ def leave_returned(order: Order) -> Order:
     it, with the time of that state (contract, refunds, section 7, row 10)."""
     if settled_state(order) is not OrderState.RETURNED or is_returned(order):
         return order
+    if not any(line.returned_units for line in order.lines):
+        return order  # Imported so: what brought the goods back is not in these books.
     ended = (ChargeState.COMPLETE, ChargeState.CANCELLED)
     done = all(charge.state in ended for charge in order.charges)
     before = OrderState.COMPLETE if done else OrderState.FULFILLED

@@ -168,6 +168,20 @@ class ConcurrentUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class EventUnknown:
+    """The body names an event that does not exist."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDisabled:
+    """Nothing is delivered to a webhook that is switched off."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyReused:
     """An idempotency key that was used with another request."""
 
@@ -203,6 +217,8 @@ Refusal = (
     | NotDisputable
     | DisputeClosed
     | ConcurrentUpdate
+    | EventUnknown
+    | WebhookDisabled
     | KeyReused
     | KeyInUse
 )

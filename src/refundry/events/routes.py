@@ -10,7 +10,7 @@ from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import to_json
 from refundry.http.lists import list_answer
-from refundry.http.query import Filter, Kind, invalid
+from refundry.http.query import Filter, Kind, refuse_type_with_types
 from refundry.outbox.store import StoredEvent, find_events
 
 EVENT_FILTERS = (
@@ -30,10 +30,7 @@ async def get_event(call: Call) -> Answer:
 
 async def get_events(call: Call) -> Answer:
     """List events."""
-    named = {key.split("[")[0] for key, _ in call.query.pairs}
-    if {"type", "types"} <= named:
-        message = "Only one of type and types may be provided."
-        raise invalid("types", "", message)
+    refuse_type_with_types(call.query)
 
     async def load(ids: list[str]) -> list[Any]:
         return [_view(call, e) for e in await find_events(call.database, call.tenant, ids)]

@@ -105,8 +105,10 @@ class Operation:
     """An operation of the API: where it is, who may use it, and what the reference says of it.
 
     resource: what a restricted key needs a permission for; None: secret keys only. body, answer:
-    the shapes as msgspec Structs. open: needs no key. any_media: does not answer in JSON alone.
-    example: a body that works on the sandbox's first order.
+    the shapes as msgspec Structs; a list of one is a bare array, None no content. subject: the
+    shape whose id stands in the path, where it is not the answer. most: how many objects a page
+    may hold. open: needs no key. any_media: does not answer in JSON alone. example: a body that
+    works on the sandbox's first order.
     """
 
     method: str
@@ -121,6 +123,7 @@ class Operation:
     status: int = 200
     filters: tuple[Filter, ...] = ()
     paged: bool = False
+    most: int = 100
     expands: bool = False
     refusals: tuple[int, ...] = ()
     open: bool = False
@@ -128,3 +131,4 @@ class Operation:
     any_media: bool = False
     example: Mapping[str, Any] | None = None
     answer_example: Any = None
+    subject: Any = None

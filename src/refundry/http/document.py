@@ -133,19 +133,24 @@ def money(minor: int, exponent: int) -> msgspec.Raw:
 
 def seconds(moment: datetime) -> str:
     """A time of a resource: whole seconds, `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{_to_the_second(moment)}Z"
 
 
 def milliseconds(moment: datetime) -> str:
     """A time with three digits after the second, `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return f"{_to_the_second(moment)}.{moment.microsecond // 1000:03d}Z"
 
 
 def microseconds(moment: datetime) -> str:
     """A time of an event: up to six digits after the second, trailing zeros cut, `Z`."""
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    text = _to_the_second(moment)
     digits = f"{moment.microsecond:06d}".rstrip("0")
     return f"{text}.{digits}Z" if digits else f"{text}Z"
+
+
+def _to_the_second(moment: datetime) -> str:
+    """A time in UTC. strftime takes twenty times as long, and each event has several times."""
+    return moment.isoformat(timespec="seconds")[:19]
 
 
 def ascii_json(text: str) -> str:

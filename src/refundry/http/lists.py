@@ -15,9 +15,14 @@ async def list_answer(
     table: str,
     filters: Sequence[Filter],
     load: Callable[[list[str]], Awaitable[list[Any]]],
+    *,
+    most: int = 100,
 ) -> Answer:
-    """One page of a table: filtered, newest first. load: the views for ids, in their order."""
-    page = read_page(call.query)
+    """One page of a table: filtered, newest first. load: the views for ids, in their order.
+
+    most: how many objects a page may hold.
+    """
+    page = read_page(call.query, most=most)
     conditions = read_filters(call.query, filters)
     found = await list_ids(call.database, call.tenant, table, conditions, page)
     if found is None:

@@ -7,7 +7,7 @@ from typing import Any
 from refundry.http.call import Operation
 from refundry.http.openapi_answers import HEADERS, RESPONSES, answers
 from refundry.http.openapi_parameters import parameters
-from refundry.http.openapi_schemas import ERROR, reference_to, schemas
+from refundry.http.openapi_schemas import ERROR, reference_to, schemas, subject_of
 
 _DESCRIPTION = """\
 Refunds for orders that were paid elsewhere: take an order in, fulfil it, refund it, and follow
@@ -15,7 +15,7 @@ what the payment processor makes of it.
 
 **Keys.** Every operation but the processors' wants `Authorization: Bearer <key>`. The key fixes
 account and mode: a test key (`sk_test_...`) never moves real money. A restricted key needs Read for
-GET and Write for POST on the resource.
+GET, and Write for every other method, on the resource.
 
 **Bodies** are JSON objects in UTF-8 of at most 1 MiB, nested at most 64 deep, without NUL
 characters. A member that is null counts as absent, except inside `metadata`. Numbers may be sent as
@@ -51,6 +51,7 @@ _TAGS = {
     "Disputes": "The bank's case on a charge, and what it takes if the case is lost.",
     "Sales transactions": "What chargebacks took, line by line.",
     "Events": "Every change, as it was when it was made; kept for 90 days at least.",
+    "Webhooks": "Addresses that are told of events, and how that went.",
     "Processors": "What payment processors tell by themselves.",
     "Sandbox": "Helps for test mode.",
 }
@@ -109,15 +110,17 @@ def _operation(operation: Operation, components: dict[str, Any]) -> dict[str, An
 
 
 def _operation_id(operation: Operation) -> str:
-    """listOrders, createOrder, getOrder, updateOrder; else after the handler."""
-    noun: str = operation.answer.__name__
+    """listOrders, createOrder, getOrder, updateOrder, deleteOrder; else after the handler."""
+    noun: str = subject_of(operation).__name__
     if operation.paged:
-        return f"list{noun.removesuffix('List')}s"
+        return f"list{operation.answer.__name__.removesuffix('List')}s"
     if operation.method == "GET":
-        return f"get{noun}"
+        return f"get{noun}" if "{id}" in operation.path else f"list{noun}s"
+    if operation.method == "DELETE":
+        return f"delete{noun}"
     if operation.status == 201:
-        return f"create{noun}"
-    if "{id}" in operation.path:
+        return f"create{operation.answer.__name__}"
+    if "{id}" in operation.path and operation.subject is None:
         return f"update{noun}"
     first, *rest = operation.handler.__name__.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -12,7 +12,7 @@ from refundry.errors import FieldProblem, NotFound
 from refundry.http import problems
 from refundry.http.answer import Answer
 from refundry.http.call import Operation
-from refundry.http.openapi_schemas import error_reference, reference_to
+from refundry.http.openapi_schemas import ONLY_NULL, error_reference, reference_to, subject_of
 from refundry.http.query import Kind
 
 Json = dict[str, Any]
@@ -21,6 +21,7 @@ _REQUEST_ID = {"$ref": "#/components/headers/X-Request-Id"}
 _RETRY_AFTER = {"$ref": "#/components/headers/Retry-After"}
 _REPLAYED = {"$ref": "#/components/headers/Idempotent-Replayed"}
 _INVALID = "invalid_parameter"
+_SUCCESSES = {201: "Created.", 204: "Done; there is nothing to show."}
 
 HEADERS: Json = {
     "X-Request-Id": {
@@ -113,7 +114,7 @@ def answers(operation: Operation, components: Json) -> Json:
     if operation.body is not None:
         statuses.append(408)
     if "{id}" in operation.path:
-        noun: str = operation.answer.__name__
+        noun: str = subject_of(operation).__name__
         missing = problems.not_found(NotFound(noun, _unknown_id(operation)))
         found[404] = _error(f"No such {noun.lower()} in the key's account and mode.", missing,
                             headers=replayed)  # fmt: skip
@@ -126,21 +127,23 @@ def answers(operation: Operation, components: Json) -> Json:
 
 
 def _unknown_id(operation: Operation) -> str:
-    example: Json = getattr(operation.answer, "EXAMPLE", {})
+    example: Json = getattr(subject_of(operation), "EXAMPLE", {})
     known = str(example.get("id", "x"))
     return known.partition("_")[0] + "_x" if "_" in known else known
 
 
 def _success(operation: Operation, headers: Json) -> Json:
+    found: Json = {
+        "description": _SUCCESSES.get(operation.status, "As asked."),
+        "headers": {"X-Request-Id": _REQUEST_ID} | headers,
+    }
+    if operation.answer is None:
+        return found
     media: Json = {"schema": reference_to(operation.answer)}
     example = operation.answer_example or getattr(operation.answer, "EXAMPLE", None)
     if example is not None:
         media["example"] = example
-    return {
-        "description": "Created." if operation.status == 201 else "As asked.",
-        "headers": {"X-Request-Id": _REQUEST_ID} | headers,
-        "content": {"application/json": media},
-    }
+    return found | {"content": {"application/json": media}}
 
 
 def _refusals(operation: Operation) -> list[Answer]:
@@ -172,7 +175,7 @@ def _bad_body(operation: Operation, components: Json) -> list[FieldProblem]:
     schema = components[operation.body.__name__]
     for name in schema.get("required", [])[:1]:
         found.append(FieldProblem("missing_parameter", name, "A parameter is missing."))
-    if schema.get("additionalProperties") is False:
+    if schema.get("additionalProperties") == ONLY_NULL:
         message = "'colour' is an unknown parameter."
         found.append(FieldProblem("unknown_parameter", "colour", message))
     found += getattr(operation.body, "MISTAKES", ())
@@ -184,7 +187,7 @@ def _bad_query(operation: Operation) -> list[FieldProblem]:
     if operation.paged:
         only = "Only one of startingAfter and endingBefore may be provided."
         found = [
-            FieldProblem(_INVALID, "limit", "'500' is not a valid limit."),
+            FieldProblem(_INVALID, "limit", f"'{5 * operation.most}' is not a valid limit."),
             FieldProblem(_INVALID, "startingAfter", "'x' is not a valid startingAfter."),
             FieldProblem(_INVALID, "endingBefore", only),
         ]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from refundry.http.call import Operation
+from refundry.http.openapi_schemas import subject_of
 from refundry.http.query import Filter, Kind
 from refundry.http.shapes import ID, NO_NUL, TIMESTAMP
 from refundry.processors.signature import HEADER
@@ -33,7 +34,7 @@ def parameters(operation: Operation) -> list[dict[str, Any]]:
     if "{id}" in operation.path:
         found.append(_path_id(operation))
     if operation.paged:
-        found += _paging()
+        found += _paging(operation.most)
     if operation.expands:
         text = "`true` adds `productDetails.physical` and `productDetails.metadata`."
         found.append(_query("expand", text, _TEXT, "true"))
@@ -43,12 +44,13 @@ def parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _path_id(operation: Operation) -> dict[str, Any]:
-    example: dict[str, Any] = getattr(operation.answer, "EXAMPLE", {})
+    subject = subject_of(operation)
+    example: dict[str, Any] = getattr(subject, "EXAMPLE", {})
     return {
         "name": "id",
         "in": "path",
         "required": True,
-        "description": f"The id of the {operation.answer.__name__.lower()}.",
+        "description": f"The id of the {subject.__name__.lower()}.",
         "schema": {"type": "string", "pattern": ID},
         "example": example.get("id", "256469221483"),
     }
@@ -64,8 +66,8 @@ def _query(name: str, description: str, schema: dict[str, Any], example: Any) ->
     }
 
 
-def _paging() -> list[dict[str, Any]]:
-    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}
+def _paging(most: int) -> list[dict[str, Any]]:
+    limit = {"type": "integer", "minimum": 1, "maximum": most, "default": 10}
     after = "The id of an object of the list: gives those after it, which are older."
     before = "The id of an object of the list: gives those right before it, which are newer."
     # No examples: an id that is not there is refused.

@@ -1,7 +1,7 @@
 """The schemas of the OpenAPI document: what msgspec says of the Structs, set right."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -9,6 +9,9 @@ from refundry.http.call import Operation
 from refundry.http.problems import TYPES
 
 _PREFIX = "#/components/schemas/"
+
+ONLY_NULL: dict[str, Any] = {"type": "null"}
+"""What a body that refuses unknown members lets them be."""
 
 ERROR: dict[str, Any] = {
     "title": "Error",
@@ -50,9 +53,17 @@ def schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     return {name: _true(schema) | rules.get(name, {}) for name, schema in components.items()}
 
 
-def reference_to(shape: Any) -> dict[str, str]:
-    """A reference to the schema of a Struct."""
+def reference_to(shape: Any) -> dict[str, Any]:
+    """A reference to the schema of a Struct, or an array of what a list holds."""
+    if get_origin(shape) is list:
+        return {"type": "array", "items": reference_to(get_args(shape)[0])}
     return {"$ref": _PREFIX + shape.__name__}
+
+
+def subject_of(operation: Operation) -> Any:
+    """The Struct that an operation is about: whose id stands in its path, if one does."""
+    shape = operation.subject or operation.answer
+    return get_args(shape)[0] if get_origin(shape) is list else shape
 
 
 def error_reference() -> dict[str, str]:
@@ -71,7 +82,8 @@ def _structs(hints: Sequence[Any], seen: set[type]) -> Iterator[type]:
 
 
 def _true(schema: Any) -> Any:
-    """The schema with what msgspec cannot know: a Decimal is a number, `anyOf` has the last word.
+    """The schema with what msgspec cannot know: a Decimal is a number, `anyOf` has the last word,
+    an unknown member that is null counts as absent.
 
     `shapes.either` puts an `anyOf` beside the type that a member has in Python.
     """
@@ -86,6 +98,8 @@ def _true(schema: Any) -> Any:
     if isinstance(members.get("anyOf"), list):
         members.pop("type", None)
         members["anyOf"] = [each for choice in members["anyOf"] for each in _choices(choice)]
+    if members.get("additionalProperties") is False:
+        members["additionalProperties"] = ONLY_NULL
     if members.get("required") == []:
         del members["required"]
     return members

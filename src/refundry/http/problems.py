@@ -92,6 +92,7 @@ def _words(refusal: no.Refusal) -> _Words:
             | no.ItemUnknown()
             | no.SkuAmbiguous()
             | no.QuantityAboveOrder()
+            | no.EventUnknown()
         ):
             return 400, *_bad_request(refusal)
         case _:
@@ -111,6 +112,7 @@ _BadRequest = (
     | no.ItemUnknown
     | no.SkuAmbiguous
     | no.QuantityAboveOrder
+    | no.EventUnknown
 )
 _AfterSale = (
     no.ReturnDuringDispute
@@ -129,6 +131,7 @@ _Conflict = (
     | no.SourceDeclined
     | _AfterSale
     | no.ConcurrentUpdate
+    | no.WebhookDisabled
     | no.KeyReused
     | no.KeyInUse
 )
@@ -165,6 +168,8 @@ def _bad_request(refusal: _BadRequest) -> tuple[str, str, str]:
         case no.QuantityAboveOrder(parameter):
             message = "The requested refund quantity is greater than the order quantity."
             return invalid, parameter, message
+        case no.EventUnknown(event_id):
+            return invalid, "eventId", f"Event '{event_id}' not found."
         case _:
             assert_never(refusal)
 
@@ -197,6 +202,8 @@ def _conflict(refusal: _Conflict) -> tuple[str, str | None, str]:
         case no.ConcurrentUpdate():
             message = "The order is being updated by another request."
             return "concurrent_update", "orderId", message
+        case no.WebhookDisabled(webhook_id):
+            return "invalid_state", "enabled", f"Webhook {webhook_id} is disabled."
         case no.KeyReused():
             message = "The idempotency key was used with a different request."
             return "idempotency_key_reused", "Idempotency-Key", message

@@ -18,6 +18,13 @@ from refundry.http.fields import parse_timestamp
 
 _OPERATORS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _MOST_VALUES = 1000
+# LIKE's own signs in the argument are taken literally; only * is a wildcard.
+WILDCARD = (
+    r"LIKE replace(replace(replace(replace({}::text, '\', '\\'), '_', '\_'),"
+    r" '%', '\%'), '*', '%')"
+)
+"""What follows an expression that is compared with a pattern of event types."""
+
 _BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<op>[^\[\]]*)\]")
 
 
@@ -90,6 +97,13 @@ def read_page(query: Query, *, most: int = 100, default: int = 10) -> Page:
         message = "Only one of startingAfter and endingBefore may be provided."
         raise invalid("endingBefore", before, message)
     return Page(limit, after, before)
+
+
+def refuse_type_with_types(query: Query) -> None:
+    """Of two filters that exclude each other only one may be sent. Raises BadFields."""
+    named = {key.split("[")[0] for key, _ in query.pairs}
+    if {"type", "types"} <= named:
+        raise invalid("types", "", "Only one of type and types may be provided.")
 
 
 def bad_cursor(page: Page) -> BadFields:

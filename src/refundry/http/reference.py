@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from refundry.http.markup import Html, paragraphs, tag, together
+from refundry.domain.event_catalogue import EMISSIONS
+from refundry.http.markup import Html, paragraphs, prose, tag, together
 from refundry.http.problems import TYPES
 from refundry.http.reference_fields import Schemas
 from refundry.http.reference_parts import (
@@ -94,6 +95,7 @@ def _introduction(document: Json) -> Html:
         tag("p", _FIRST_STEPS),
         tag("pre", tag("code", lines), tabindex="0", role="group", aria_label="First steps"),
         _common_errors(document),
+        _event_types(),
         class_="introduction",
         aria_label="Introduction",
     )
@@ -107,6 +109,25 @@ def _common_errors(document: Json) -> Html:
         (body,) = error_examples(schemas, response)
         rows += error_rows(schemas, _STATUS[body["type"]], response)
     return together(tag("h2", "Errors of any request"), error_table(rows))
+
+
+def _event_types() -> Html:
+    """Every event type that is sent, with what it carries and when."""
+    heads = ("Type", "Resource", "When")
+    rows = [
+        tag("tr", tag("th", tag("code", kind), scope="row"), tag("td", each.resource.value),
+            tag("td", prose(each.when)))
+        for kind, each in EMISSIONS.items()
+    ]  # fmt: skip
+    table = tag(
+        "table",
+        tag("caption", "Event types"),
+        tag("thead", tag("tr", *(tag("th", each, scope="col") for each in heads))),
+        tag("tbody", *rows),
+        class_="errors",
+    )
+    summary = tag("summary", f"{len(EMISSIONS)} types, what they carry and when they are sent")
+    return together(tag("h2", "Event types"), tag("details", summary, table, class_="block"))
 
 
 def _by_tag(document: Json) -> dict[str, list[tuple[str, str, Json]]]:

@@ -78,7 +78,8 @@ def limits(schemas: Schemas, schema: Json) -> Html:
         found.append(f"`{_text(choice['default'])}` by default")
     words = "; ".join(found)
     line = [tag("p", prose(f"{words[0].upper()}{words[1:]}."), class_="limits")] if found else []
-    return together(*line, _values(choice))
+    items = schemas.resolve(choice.get("items", {}))
+    return together(*line, _values(choice if "enum" in choice else items))
 
 
 def _range(schema: Json, low: str, high: str, unit: str) -> list[str]:

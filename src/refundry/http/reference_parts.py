@@ -12,7 +12,7 @@ Json = Mapping[str, Any]
 
 _PLACES = (("path", "Path"), ("query", "Query"), ("header", "Headers"))
 _ANYWHERE = frozenset({"concurrent_update", "idempotency_key_reused", "idempotency_key_in_use"})
-_STATUS_WORDS = {"200": "OK", "201": "Created"}
+_STATUS_WORDS = {"200": "OK", "201": "Created", "204": "No Content"}
 
 
 def operation_section(schemas: Schemas, path: str, method: str, operation: Json) -> Html:
@@ -77,11 +77,17 @@ def _body(schemas: Schemas, operation: Json) -> list[Html]:
 
 def _answer(schemas: Schemas, operation: Json) -> Html:
     status, answer = _success(operation)
+    if "content" not in answer:
+        return tag("p", f"The answer {status} has no body.", class_="limits")
     schema = _media(answer)["schema"]
-    resolved = schemas.resolve(schema)
-    summary = tag("summary", f"Answer {status}: fields of {resolved.get('title', 'it')}")
+    array = schema.get("type") == "array"
+    shape = schema["items"] if array else schema
+    resolved = schemas.resolve(shape)
+    title = resolved.get("title", "it")
+    whole = f"an array; fields of each {title}" if array else f"fields of {title}"
+    summary = tag("summary", f"Answer {status}: {whole}")
     note = tag("p", prose(resolved.get("description", "")))
-    table = field_table(schemas, schema, f"Fields of the answer {status}", sent=False)
+    table = field_table(schemas, shape, f"Fields of the answer {status}", sent=False)
     return tag("details", summary, note, table, class_="block")
 
 
@@ -140,7 +146,7 @@ def _examples(schemas: Schemas, path: str, method: str, operation: Json) -> list
     signed = operation.get("security") == []
     found = [_code("Request", curl(path, method, operation, body, signed=signed))]
     status, answer = _success(operation)
-    example = _media(answer).get("example")
+    example = _media(answer).get("example") if "content" in answer else None
     if example is not None:
         words = f"{status} {_STATUS_WORDS.get(status, '')}".strip()
         found.append(_code(f"Answer {words}", json.dumps(example, indent=2)))
@@ -173,6 +179,8 @@ def curl(path: str, method: str, operation: Json, body: Any, *, signed: bool) ->
             path = path.replace("{" + each["name"] + "}", str(each["example"]))
     query = "?limit=10" if any(e["name"] == "limit" for e in operation["parameters"]) else ""
     lines = [f'curl "$REFUNDRY_URL{path}{query}"']
+    if method in ("patch", "delete"):
+        lines.append(f"-X {method.upper()}")
     if signed:
         lines.append('-H "Refundry-Signature: $SIGNATURE"')
     else:

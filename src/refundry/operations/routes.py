@@ -60,12 +60,8 @@ def _read(body: Fields) -> Notification:
     body.time("occurredTime")
     data = body.object("data", required=True)
     read = Data()
-    if data is not None:
-        read = (
-            _read_dispute(data, kind)
-            if (kind or "").startswith("dispute.")
-            else _read_outcome(data)
-        )
+    if data is not None and kind in _TYPES:
+        read = _read_dispute(data, kind) if kind.startswith("dispute.") else _read_outcome(data)
         data.unknown()
     body.unknown()
     body.finish()

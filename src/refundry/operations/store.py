@@ -1,5 +1,6 @@
 """Charge operations as work: which are due, who asks the processor, what came of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from refundry.domain.money import find_currency
 from refundry.errors import required
 from refundry.processors.contract import Submission
 from refundry.tenant import Tenant
+from refundry.webhooks import deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,11 @@ async def claim_operations(
     lease: timedelta,
     account_id: str | None,
     limit: int,
+    without_orders: Sequence[str] = (),
 ) -> list[Claimed]:
     """Take due operations and commit the attempt, before anybody is called.
 
+    without_orders: ids of orders that are not to be touched now.
     now: real time; due times are compared on the clock of each row's mode. A worker that dies
     leaves a lease that runs out, and the operation is asked for again under the same key.
     """
@@ -47,6 +51,7 @@ async def claim_operations(
                AND o.due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int
                AND (o.leased_until IS NULL OR o.leased_until <= $1)
                AND ($3::text IS NULL OR o.account_id = $3)
+               AND o.order_id <> ALL ($5::text[])
              ORDER BY o.due_at
              LIMIT $4
                FOR UPDATE OF o SKIP LOCKED
@@ -64,7 +69,7 @@ async def claim_operations(
                   o.amount_minor, o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
                   c.processor_reference, c.source_type, c.trigger
         """,
-        now, now + lease, account_id, limit,
+        now, now + lease, account_id, limit, list(without_orders),
     )  # fmt: skip
     return [_claimed(row) for row in rows]
 
@@ -123,8 +128,11 @@ async def _release(
 
 
 async def outstanding(session: Session, now: datetime, account_id: str | None) -> bool:
-    """Whether an account, or any, has work that is due, held by some worker or not."""
-    return await session.fetchval(
+    """Whether an account, or any, has work that is due, held by some worker or not.
+
+    Deliveries of events are work as well.
+    """
+    return await deliveries.outstanding(session, now, account_id) or await session.fetchval(
         """
         SELECT EXISTS (
             SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id

@@ -29,10 +29,16 @@ from refundry.refunds import store as refunds_store
 from refundry.sealing import Vault
 from refundry.settings import Settings
 from refundry.tenant import Tenant
+from refundry.webhooks import deliveries, mailing
+from refundry.webhooks.delivery import Deliverer
 
 _BATCH = 50
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
+# Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
+_MOST_CALLS = 200
+_ATTEMPTS_KEPT = timedelta(days=30)
+_PURGED_AT_ONCE = 1000
 log = structlog.get_logger("refundry.worker")
 
 
@@ -45,6 +51,7 @@ class Worker:
     clock: Clock
     vault: Vault
     registry: Registry
+    deliverer: Deliverer
 
     @property
     def books(self) -> Books:
@@ -52,10 +59,54 @@ class Worker:
         return Books(self.database, self.vault)
 
 
-async def step(worker: Worker, account_id: str | None = None) -> int:
-    """One round over all due work, or over an account's; gives how much was done."""
+class Calls:
+    """Calls to processors that nobody waits for: a slow one keeps only its own order waiting.
+
+    done: called after each group of calls that has ended, when its outcomes are booked.
+    """
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+        self._groups: dict[asyncio.Task[int], str] = {}
+        self._sizes: dict[asyncio.Task[int], int] = {}
+
+    @property
+    def orders(self) -> list[str]:
+        """The orders whose operations are being asked for: they take turns."""
+        return list(self._groups.values())
+
+    @property
+    def room(self) -> int:
+        """How many operations more may be asked for."""
+        return max(0, _MOST_CALLS - sum(self._sizes.values()))
+
+    def begin(self, worker: Worker, group: list[Claimed]) -> None:
+        """Ask for operations of one order, without waiting for the answers."""
+        task = asyncio.create_task(operate(worker, group))
+        self._groups[task] = group[0].order_id
+        self._sizes[task] = len(group)
+        task.add_done_callback(self._ended)
+
+    async def finish(self) -> None:
+        """Wait for all answers, and until they are booked."""
+        while self._groups:
+            await asyncio.wait(self._groups)
+
+    def _ended(self, task: asyncio.Task[int]) -> None:
+        del self._groups[task], self._sizes[task]
+        if not task.cancelled() and (error := task.exception()):
+            # Its rows are due again when their leases end, so nothing is lost.
+            log.error("step_failed", exc_info=error)
+        self._done()
+
+
+async def step(worker: Worker, account_id: str | None = None, calls: Calls | None = None) -> int:
+    """One round over all due work, or over an account's; gives how much was done.
+
+    calls: takes over the calls to processors, so that the round does not wait for them.
+    """
     done = await submit_due(worker, account_id)
-    done += await operate_due(worker, account_id)
+    done += await operate_due(worker, account_id, calls)
     done += await expire_due(worker, account_id)
     if account_id is None:
         done += await notifications.retry_due(worker.books, worker.clock.now())
@@ -63,13 +114,24 @@ async def step(worker: Worker, account_id: str | None = None) -> int:
 
 
 async def drain(worker: Worker, account_id: str) -> None:
-    """Run an account's due work until none is left, work that others hold included."""
+    """Run an account's due work until none is left, work that others hold included.
+
+    Events are delivered and mails sent, too.
+    """
     while True:
-        if await step(worker, account_id):
+        if await _step_and_tell(worker, account_id):
             continue
         if not await operations_store.outstanding(worker.database, worker.clock.now(), account_id):
             return
         await asyncio.sleep(0.02)
+
+
+async def _step_and_tell(worker: Worker, account_id: str | None) -> int:
+    """One round over due work, what came of it delivered; gives how much was done."""
+    done = await step(worker, account_id)
+    done += await worker.deliverer.drain(account_id)
+    now = worker.clock.now()
+    return done + await mailing.send_due(worker.database, worker.settings, now, account_id)
 
 
 async def submit_due(worker: Worker, account_id: str | None) -> int:
@@ -89,16 +151,23 @@ async def submit_due(worker: Worker, account_id: str | None) -> int:
     return sum(counts)
 
 
-async def operate_due(worker: Worker, account_id: str | None) -> int:
-    """Ask the processors for what is due, and book their answers."""
+async def operate_due(worker: Worker, account_id: str | None, calls: Calls | None = None) -> int:
+    """Ask the processors for what is due, and book their answers; gives how much was begun."""
+    limit = _BATCH if calls is None else min(_BATCH, calls.room)
+    if not limit:
+        return 0
     lease = timedelta(seconds=worker.settings.processor_timeout) + _LEASE_MARGIN
     claimed = await operations_store.claim_operations(
-        worker.database, now=worker.clock.now(), lease=lease, account_id=account_id, limit=_BATCH
-    )
-
+        worker.database, now=worker.clock.now(), lease=lease, account_id=account_id, limit=limit,
+        without_orders=calls.orders if calls else [],
+    )  # fmt: skip
     by_order: dict[tuple[Tenant, str], list[Claimed]] = {}
     for each in sorted(claimed, key=lambda each: each.seq):
         by_order.setdefault((each.submission.tenant, each.order_id), []).append(each)
+    if calls is not None:
+        for group in by_order.values():
+            calls.begin(worker, group)
+        return len(claimed)
     counts = await _all([lambda group=group: operate(worker, group) for group in by_order.values()])
     return sum(counts)
 
@@ -191,6 +260,9 @@ async def tidy(worker: Worker) -> None:
     """Delete what has outlived its use."""
     while await idempotency.purge(worker.database, worker.clock.now()):
         await asyncio.sleep(0)
+    old = worker.clock.now() - _ATTEMPTS_KEPT
+    while await deliveries.purge(worker.database, old, _PURGED_AT_ONCE):
+        await asyncio.sleep(0)
 
 
 async def _all(jobs: list[Callable[[], Awaitable[int]]]) -> list[int]:
@@ -211,7 +283,7 @@ async def drain_all(worker: Worker) -> int:
     """Run all due work until none is left, work that others hold included; gives the steps."""
     steps = 0
     while True:
-        done = await step(worker)
+        done = await _step_and_tell(worker, None)
         steps += done
         if done:
             continue

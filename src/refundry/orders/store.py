@@ -23,7 +23,8 @@ from refundry.errors import required
 from refundry.tenant import Tenant
 
 _CELLS = len(Component)
-_FRAUD_STATES = ("review_opened", "blocked", "passed")
+# The order in which an order shows them.
+_FRAUD_STATES = ("passed", "review_opened", "blocked")
 # How long a command waits for an order that another one is changing.
 LOCK_SECONDS = 5.0
 
@@ -509,7 +510,7 @@ async def _update_order(tx: Tx, tenant: Tenant, order: Order) -> None:
                refunded_minor = $12, fraud_state = $13, pending_payment_at = $14,
                in_review_at = $15, accepted_at = $16, blocked_at = $17, cancelled_at = $18,
                fulfilled_at = $19, complete_at = $20, dispute_at = $21, returned_at = $22,
-               fraud_review_opened_at = $23, fraud_blocked_at = $24, fraud_passed_at = $25,
+               fraud_passed_at = $23, fraud_review_opened_at = $24, fraud_blocked_at = $25,
                open_return_refunds = $26
          WHERE account_id = $1 AND live = $2 AND id = $3
         """,

@@ -8,10 +8,13 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from refundry.settings import Network
+from refundry.settings import Network, Settings
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -19,6 +22,18 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 # The name server should answer well before a request for a new webhook is given up.
 _RESOLVE_SECONDS = 1.5
+# The loop's own resolver has four threads: as many hosts with dead name servers would stop it.
+_NAME_THREADS = ThreadPoolExecutor(64, "resolve")
+log = structlog.get_logger("refundry.webhooks")
+
+
+def log_openings(settings: Settings) -> None:
+    """Say what the settings open to webhooks that is closed otherwise."""
+    if settings.webhook_allow_http:
+        log.warning("webhooks_may_use_http", setting="webhook_allow_http")
+    networks = [str(network) for network in settings.webhook_networks()]
+    if networks:
+        log.warning("webhooks_reach_networks", setting="webhook_allow_networks", networks=networks)
 
 
 class ForbiddenAddress(OSError):
@@ -106,7 +121,9 @@ class GuardedResolver(AbstractResolver):
 async def _look_up(
     host: str, port: int, family: int
 ) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    ask = partial(
+        socket.getaddrinfo,
+        host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG,
+    )  # fmt: skip
     loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(  # pyright: ignore[reportReturnType] - wider in typeshed
-        host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
-    )
+    return await loop.run_in_executor(_NAME_THREADS, ask)  # pyright: ignore[reportReturnType]

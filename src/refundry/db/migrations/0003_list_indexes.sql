@@ -1,5 +1,5 @@
 -- What the lists need to find few rows in large tables, and nothing that a refund would pay for
--- twice. docs/decisions/0014-list-indexes.md tells the trade.
+-- twice. docs/decisions/0016-list-indexes.md tells the trade.
 --
 -- A filter by equality has (account_id, live, column, created_at, seq): a page is read in its order,
 -- whether the value is frequent or rare, and however it is spread over the years. Partial where
