@@ -9,6 +9,7 @@ import click
 
 from refundry import __version__
 from refundry.cli_listen import listen
+from refundry.cli_retain import retain
 from refundry.cli_webhooks import account_group, webhook
 from refundry.command_line import (
     on_database,
@@ -310,6 +311,7 @@ def operation_settle(
 
 
 cli.add_command(listen)
+cli.add_command(retain)
 cli.add_command(webhook)
 cli.add_command(account_group)
 

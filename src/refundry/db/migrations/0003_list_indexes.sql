@@ -124,6 +124,11 @@ CREATE INDEX sales_transactions_by_quantity ON sales_transactions
 CREATE INDEX sales_transactions_by_amount ON sales_transactions
     (account_id, live, (amount_minor * 10::numeric ^ -exponent));
 
+-- What `refundry retain` deletes by age.
+CREATE INDEX processor_notifications_age ON processor_notifications (received_at)
+ WHERE due_at IS NULL;
+CREATE INDEX mails_age ON mails (created_at) WHERE due_at IS NULL;
+
 -- An operation is claimed, then settled. With half of each page kept free the claim stays in its
 -- page and writes no index entry; at 80 a third of the claims did not. Holds for new pages.
 ALTER TABLE charge_operations SET (fillfactor = 50);
