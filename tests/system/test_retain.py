@@ -62,15 +62,15 @@ def test_a_longer_time_keeps_more_and_a_time_that_is_too_short_is_refused(
 
 
 def test_it_can_be_stopped_and_run_again(service: Service) -> None:
-    run_sql(service.data_dir, GIVEN, 60_000)
+    run_sql(service.data_dir, GIVEN, 100_000)
     process = subprocess.Popen(
-        [sys.executable, "-m", "refundry", "retain"],
+        [sys.executable, "-m", "refundry", "retain", "--data-dir", str(service.data_dir)],
         env=service.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    eventually(lambda: old_events(service) < 60_000)
+    assert eventually(lambda: old_events(service) < 100_000)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -78,6 +78,6 @@ def test_it_can_be_stopped_and_run_again(service: Service) -> None:
     assert err.rstrip().endswith("stopped; run it again for the rest.")
     rest = old_events(service)
     assert rest > 0
-    assert f"events: {60_000 - rest} deleted" in out.splitlines()
+    assert f"events: {100_000 - rest} deleted" in out.splitlines()
     assert f"events: {rest} deleted" in said(run(service)).splitlines()
     assert old_events(service) == 0
