@@ -1,6 +1,6 @@
 """Deletes by age what has outlived its use, some rows at a time, each time in a transaction."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,7 +66,7 @@ def chores(settings: Settings, now: datetime) -> list[Chore]:
     ]  # fmt: skip
 
 
-async def run_chore(database: Session, chore: Chore, limit: int = CHUNK) -> AsyncIterator[int]:
+async def run_chore(database: Session, chore: Chore, limit: int = CHUNK) -> AsyncGenerator[int]:
     """Delete what is old, chunk by chunk; gives how many each took. May be left at any point."""
     while taken := await chore.delete(database, limit):
         yield taken
