@@ -106,8 +106,6 @@ def _lay(stage: Stage, copier: Copier, first: int, count: int) -> None:
 
 
 def _measure(size: Size, port: int, key: str, seconds: float) -> None:
-    _say(f"    lists, {size.orders:,} orders")
-    size.lists = dict(_time_lists(port, key))
     for number in range(_ROUNDS):
         _say(f"    refunds, {_CLIENTS} clients, round {number + 1} of {_ROUNDS}")
         answers = run_client(
@@ -115,6 +113,9 @@ def _measure(size: Size, port: int, key: str, seconds: float) -> None:
         )
         size.rates.append(len(answers.micros) / seconds)
         size.micros += answers.micros
+    # After the load, so that both sizes have refunds on top that nobody has settled yet.
+    _say(f"    lists, {size.orders:,} orders")
+    size.lists = dict(_time_lists(port, key))
 
 
 def _time_lists(port: int, key: str) -> Iterator[tuple[str, float]]:

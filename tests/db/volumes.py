@@ -67,7 +67,7 @@ INSERT INTO order_lines (account_id, live, order_id, position, id, sku_id, quant
     captured, cancelled, processing, held, refunded, fulfilled_units, cancelled_units,
     captured_units, state, subscription_id)
 SELECT $1, false, $1 || i, p, $1 || i || '-' || p,
-       CASE WHEN i % 9000 = 17 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
+       CASE WHEN i % 9000 = 18 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
             ELSE 'sku-' || i % 2000 END,
        1, z.cells, z.cells, z.cells, z.cells, z.cells, z.cells, 1, 0, 0, 'fulfilled',
        CASE WHEN i % 200 = 0 THEN 'subscription-' || i % 4000 END
@@ -91,7 +91,7 @@ _FULFILLMENTS = """
 INSERT INTO fulfillments (account_id, live, order_id, id, created_at, items, sku_ids,
     operation_ids, tracking_company, tracking_number)
 SELECT o.account_id, false, o.id, 'ff-' || o.id, o.created_at + interval '1 day', '[]',
-       ARRAY[CASE WHEN i % 9000 = 17 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
+       ARRAY[CASE WHEN i % 9000 = 18 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
                   ELSE 'sku-' || i % 2000 END], '{}',
        CASE WHEN i BETWEEN 300 AND 310 THEN 'Slow Boats' ELSE 'Fast Vans' END, 'track-' || i
   FROM generate_series(1, $2::integer) AS i
@@ -103,7 +103,7 @@ INSERT INTO refunds (account_id, live, order_id, id, created_at, currency, expon
     refunded_minor, sku_ids, state, reason, failure_reason, share_lines, shares, refunded_shares)
 SELECT o.account_id, false, o.id, 're-' || o.id, o.created_at + interval '9 days', 'USD', 2,
        f.amount, CASE WHEN s.state = 'succeeded' THEN f.amount ELSE 0 END,
-       CASE WHEN i % 9000 = 18 THEN ARRAY['rare-sku'] WHEN i % 10 = 0 THEN ARRAY['tee']
+       CASE WHEN i % 9000 = 18 THEN ARRAY['rare-sku'] WHEN i % 30 = 0 THEN ARRAY['tee']
             ELSE '{}' END,
        s.state, CASE WHEN i BETWEEN 1000 AND 1010 THEN 'it glowed' WHEN i % 4 = 0 THEN 'returned'
                      END,
@@ -131,7 +131,7 @@ _RETURN_ITEMS = """
 INSERT INTO return_items (account_id, live, order_id, return_id, place, line_position, sku_id,
                           quantity)
 SELECT r.account_id, false, r.order_id, r.id, 0, 0,
-       CASE WHEN i % 9000 = 17 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
+       CASE WHEN i % 9000 = 18 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
             ELSE 'sku-' || i % 2000 END, 1
   FROM generate_series(1, $2::integer) AS i
   JOIN returns r ON r.account_id = $1 AND r.id = 'rt-' || $1 || i
@@ -157,7 +157,7 @@ SELECT d.account_id, false, d.order_id, 'st-' || d.order_id, d.created_at, d.id,
        CASE WHEN i BETWEEN 900 AND 920 THEN 'SEK' ELSE 'USD' END, 2,
        CASE WHEN i % 10000 = 3 THEN -99000000 ELSE -1000 - i % 50000 END,
        CASE WHEN i % 10000 = 3 THEN 77 ELSE 1 + i % 3 END, 'up-' || i,
-       CASE WHEN i % 9000 = 17 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
+       CASE WHEN i % 9000 = 18 THEN 'rare-sku' WHEN i % 3 = 0 THEN 'tee'
             ELSE 'sku-' || i % 2000 END,
        CASE WHEN i BETWEEN 900 AND 920 THEN 'klarnaCredit' ELSE 'creditCard' END, '{}'
   FROM generate_series(1, $2::integer) AS i

@@ -11,7 +11,7 @@ from refundry.tenant import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A constant piece of SQL with one `{}` where its argument goes. Never text of a user.
+    """A constant piece of SQL, `{}` or several `{0}` where its argument goes. Never text of a user.
 
     sql: may name $1 and $2, the account and the mode. A subquery has to: compared with the columns
     of `t`, a mode is no constant to the planner, and it reads both tables as a whole.

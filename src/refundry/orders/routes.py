@@ -32,6 +32,12 @@ _LINE = (
     "EXISTS (SELECT 1 FROM order_lines l WHERE l.account_id = $1 AND l.live = $2"
     " AND l.order_id = t.id AND {condition})"
 )
+# The order's lines have an index by article. Of an article in an array the planner knows too
+# little, and walks all fulfillments for one that nobody ever bought.
+_FULFILLED_LINE = (
+    "t.sku_ids @> ARRAY[{0}::text] AND EXISTS (SELECT 1 FROM order_lines l WHERE l.account_id = $1"
+    " AND l.live = $2 AND l.order_id = t.order_id AND l.sku_id = {0}::text)"
+)
 _CHARGE = (
     "EXISTS (SELECT 1 FROM charges c WHERE c.account_id = $1 AND c.live = $2"
     " AND c.order_id = t.id AND {condition})"
@@ -97,7 +103,7 @@ FULFILLMENT_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
     Filter("ids", Kind.ANY, "t.id"),
     Filter("orderId", Kind.EQUAL, "t.order_id"),
-    Filter("skuId", Kind.EQUAL, "t.sku_ids @> ARRAY[{}::text]"),
+    Filter("skuId", Kind.EQUAL, _FULFILLED_LINE),
     Filter("trackingCompany", Kind.EQUAL, "t.tracking_company"),
     Filter("trackingNumber", Kind.EQUAL, "t.tracking_number"),
 )
