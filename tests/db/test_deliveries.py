@@ -14,6 +14,7 @@ from aiohttp import web
 from refundry.db.database import Database
 from refundry.operations.work import Worker, drain, drain_all, tidy
 from refundry.settings import Settings
+from refundry.webhooks.lanes import MOST_TAKEN
 from refundry.webhooks.store import drop_deliveries
 from refundry.worker import open_worker
 from tests.support.books import Shop
@@ -260,9 +261,8 @@ async def test_a_webhook_that_is_switched_off_gets_nothing_of_what_waits(
         running = asyncio.create_task(run_until([other], done))
         while end.now < 10:
             await asyncio.sleep(0.01)
-        async with shop.database.transaction() as tx:
-            await tx.execute("UPDATE webhooks SET enabled = false WHERE id = $1", webhook.id)
-            await drop_deliveries(tx, webhook.tenant, webhook.id)
+        await shop.database.execute("UPDATE webhooks SET enabled = false WHERE id = $1", webhook.id)
+        await drop_deliveries(shop.database, webhook.tenant, webhook.id)
         # A worker looks once a second; requests under way end by themselves.
         await asyncio.sleep(2.2)
         end.free.set()
@@ -411,3 +411,26 @@ async def test_the_default_version_is_that_of_the_standing_key(shop: Shop) -> No
         await shop.settle()
         versions = [end.posts[0].event["digitalriverVersion"] for end in (default, latest)]
         assert versions == ["2021-03-23", "2021-12-13"]
+
+
+async def test_a_backlog_of_many_webhooks_is_taken_in_steps(shop: Shop) -> None:
+    """All at once would be more than a worker has memory for."""
+
+    async def lanes() -> int:
+        return await shop.database.fetchval(
+            "SELECT count(*) FROM webhook_lanes WHERE account_id = $1", shop.tenant.account_id
+        )
+
+    deliverer = shop.worker.deliverer
+    async with endpoint(hang) as end:
+        webhooks = [await given_webhook(shop, end.url) for _ in range(MOST_TAKEN + 10)]
+        await given_events(shop, 2)
+        deliverer.wake.clear()
+        assert await deliverer.scan(shop.tenant.account_id) == 2 * MOST_TAKEN
+        assert (await lanes(), deliverer.wake.is_set()) == (MOST_TAKEN, True)
+        deliverer.wake.clear()
+        assert await deliverer.scan(shop.tenant.account_id) == 20
+        assert (await lanes(), deliverer.wake.is_set()) == (MOST_TAKEN + 10, False)
+        end.free.set()
+        await shop.settle()
+        assert len(end.posts) == 2 * len(webhooks)

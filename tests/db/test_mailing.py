@@ -88,3 +88,13 @@ async def test_without_a_server_mail_is_shown_in_the_log(
 async def test_without_administrators_nobody_is_written_to(shop: Shop, settings: Settings) -> None:
     await given_mail(shop)
     assert await send(shop, settings) == 0
+
+
+async def test_a_login_that_cannot_be_sent_fails_as_any_other_does(
+    shop: Shop, settings: Settings
+) -> None:
+    """An error that nobody awaits would end the mail of this worker for good."""
+    await given_mail(shop, "ana@shop.example")
+    with Mailbox("ana:p%C3%A4ss@") as box:
+        assert await send(shop, with_server(settings, box.url)) == 1
+    assert box.mails == []

@@ -57,5 +57,13 @@ def test_a_webhook_is_warned_of_and_then_switched_off(
 @pytest.mark.parametrize("gave_up", [False, True])
 def test_nothing_happens_to_a_webhook_that_needs_no_action(warned: bool, gave_up: bool) -> None:
     now = FIRST + timedelta(hours=48) - timedelta(microseconds=1)
-    assert not may_need_action(FIRST, now)
+    assert not may_need_action(FIRST, now, warned=warned)
     assert judge(FIRST, now, warned=warned, gave_up_an_event=gave_up) is Verdict.KEEP
+
+
+@pytest.mark.parametrize("failing_hours", [0, 47.99, 48, 71.99, 72, 90])
+@pytest.mark.parametrize("warned", [False, True])
+def test_what_judge_says_is_asked_for(failing_hours: float, warned: bool) -> None:
+    now = FIRST + timedelta(hours=failing_hours)
+    verdict = judge(FIRST, now, warned=warned, gave_up_an_event=True)
+    assert may_need_action(FIRST, now, warned=warned) == (verdict is not Verdict.KEEP)

@@ -45,6 +45,6 @@ def judge(
     return Verdict.KEEP
 
 
-def may_need_action(failing_since: datetime, now: datetime) -> bool:
+def may_need_action(failing_since: datetime, now: datetime, *, warned: bool) -> bool:
     """Whether a webhook has failed for so long that `judge` may say more than KEEP."""
-    return now - failing_since >= _WARN
+    return now - failing_since >= (_GIVE_UP if warned else _WARN)

@@ -31,6 +31,7 @@ from refundry.settings import Settings
 from refundry.tenant import Tenant
 from refundry.webhooks import deliveries, mailing
 from refundry.webhooks.delivery import Deliverer
+from refundry.webhooks.store import drop_deliveries
 
 _BATCH = 50
 # What a call may take besides the processor's own time before its lease runs out.
@@ -260,6 +261,9 @@ async def tidy(worker: Worker) -> None:
     """Delete what has outlived its use."""
     while await idempotency.purge(worker.database, worker.clock.now()):
         await asyncio.sleep(0)
+    # Of a worker that died while it dropped them, and of events written while a webhook ended.
+    for tenant, webhook_id in await deliveries.forsaken(worker.database):
+        await drop_deliveries(worker.database, tenant, webhook_id)
     old = worker.clock.now() - _ATTEMPTS_KEPT
     while await deliveries.purge(worker.database, old, _PURGED_AT_ONCE):
         await asyncio.sleep(0)

@@ -78,11 +78,14 @@ async def update_webhook(
         before = await _lock(tx, tenant, webhook_id)
         after = changed(before, read(Transport(before.transport_type)), vault, now)
         await store.save_webhook(tx, after)
-        if not after.enabled:
-            await store.drop_deliveries(tx, tenant, webhook_id)
         return to_json(webhook_view(after, vault))
 
-    return await database.run(work)
+    # Before it is enabled again, whatever still waits from the time before; after it is disabled,
+    # what waits now.
+    await store.drop_deliveries(database, tenant, webhook_id)
+    body = await database.run(work)
+    await store.drop_deliveries(database, tenant, webhook_id)
+    return body
 
 
 def changed(webhook: Webhook, ask: WebhookAsk, vault: Vault, now: datetime) -> Webhook:
@@ -133,10 +136,10 @@ async def delete_webhook(database: Database, tenant: Tenant, webhook_id: str) ->
 
     async def work(tx: Tx) -> None:
         await _lock(tx, tenant, webhook_id)
-        await store.drop_deliveries(tx, tenant, webhook_id)
         await store.delete_webhook(tx, tenant, webhook_id)
 
     await database.run(work)
+    await store.drop_deliveries(database, tenant, webhook_id)
 
 
 @dataclass(frozen=True, slots=True)

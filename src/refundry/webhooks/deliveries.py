@@ -107,23 +107,36 @@ class Ours:
 
 
 async def take_due(
-    session: Session, *, now: datetime, account_id: str | None, ours: Ours, limit: int
+    session: Session,
+    *,
+    now: datetime,
+    account_id: str | None,
+    ours: Ours,
+    limit: int,
+    most_lanes: int,
 ) -> list[Batch]:
-    """Take every free lane with deliveries that are due; gives these and more for our own lanes.
+    """Take free lanes with deliveries that are due; gives these and more for our own lanes.
 
-    now: real time. limit: deliveries per webhook.
+    now: real time. limit: deliveries per webhook. most_lanes: how many are taken, of those that
+    wait for the longest; those that we took before and did not open come last.
     """
     rows = await session.fetch(
         f"""
         WITH RECURSIVE {_WAITING},
-        taken AS (
-            INSERT INTO webhook_lanes AS l (account_id, live, webhook_id, owner, leased_until)
-            SELECT f.account_id, f.live, f.id, $3, now() + make_interval(secs => $8)
+        free AS (
+            SELECT f.account_id, f.live, f.id
               FROM due f
               LEFT JOIN webhook_lanes h
                 ON h.account_id = f.account_id AND h.live = f.live AND h.webhook_id = f.id
              WHERE f.id <> ALL ($4::text[])
                AND (h.owner IS NULL OR h.owner = $3 OR h.leased_until <= now())
+             ORDER BY h.owner IS NOT NULL AND h.owner = $3, f.due_at
+             LIMIT $9
+        ),
+        taken AS (
+            INSERT INTO webhook_lanes AS l (account_id, live, webhook_id, owner, leased_until)
+            SELECT f.account_id, f.live, f.id, $3, now() + make_interval(secs => $8)
+              FROM free f
              ORDER BY f.account_id, f.live, f.id
             ON CONFLICT (account_id, live, webhook_id) DO UPDATE
                SET owner = excluded.owner, leased_until = excluded.leased_until
@@ -150,7 +163,7 @@ async def take_due(
          ORDER BY f.account_id, f.live, f.id, d.due_at
         """,
         account_id, now, ours.owner, list(ours.lanes), list(ours.busy), list(ours.keys), limit,
-        LEASE_SECONDS,
+        LEASE_SECONDS, most_lanes,
     )  # fmt: skip
     return _batches(rows)
 
@@ -240,6 +253,23 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
     return await session.fetchval(
         f"WITH RECURSIVE {_WAITING} SELECT EXISTS (SELECT FROM due)", account_id, now
     )
+
+
+async def forsaken(session: Session) -> list[tuple[Tenant, str]]:
+    """The webhooks that are disabled or deleted and have outstanding deliveries all the same."""
+    rows = await session.fetch(
+        f"""
+        WITH RECURSIVE {_WAITING}
+        SELECT p.account_id, p.live, p.webhook_id
+          FROM waiting p
+         WHERE NOT EXISTS (
+            SELECT FROM webhooks w
+             WHERE w.account_id = p.account_id AND w.live = p.live AND w.id = p.webhook_id
+               AND w.enabled)
+        """,
+        None, None,
+    )  # fmt: skip
+    return [(Tenant(row["account_id"], row["live"]), row["webhook_id"]) for row in rows]
 
 
 async def oldest_due(session: Session, now: datetime) -> float:

@@ -24,7 +24,7 @@ from refundry.sealing import Vault
 from refundry.webhooks import deliveries
 from refundry.webhooks.deliveries import Batch, Due, Ours
 from refundry.webhooks.disabling import look_after
-from refundry.webhooks.lanes import BATCH, MOST_AT_ONCE, Lane
+from refundry.webhooks.lanes import MOST_AT_ONCE, MOST_TAKEN, Lane, share
 from refundry.webhooks.recording import Failing, Recorder, Result
 from refundry.webhooks.rendering import expand, render
 from refundry.webhooks.sending import ATTEMPT_SECONDS, Courier, Outcome
@@ -55,6 +55,7 @@ class Deliverer:
         self._keeper: asyncio.Task[None] | None = None
         self._senders: set[asyncio.Task[None]] = set()
         self._chores: set[asyncio.Task[None]] = set()
+        self._failing: dict[str, Failing] = {}
         self._stopping = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -104,6 +105,9 @@ class Deliverer:
             if self._stopping:
                 return 0
             lanes = self._lanes.values()
+            known, each = len(lanes), share(len(lanes) + MOST_TAKEN)
+            for lane in lanes:
+                lane.share = each
             ours = Ours(
                 self._owner,
                 [lane.webhook_id for lane in lanes],
@@ -112,11 +116,15 @@ class Deliverer:
             )
             asked_at = time.monotonic()
             batches = await deliveries.take_due(
-                self._database, now=self._clock.now(), account_id=account_id, ours=ours, limit=BATCH
-            )
-            return sum([await self._feed(batch, asked_at) for batch in batches])
+                self._database, now=self._clock.now(), account_id=account_id, ours=ours,
+                limit=each, most_lanes=MOST_TAKEN,
+            )  # fmt: skip
+            count = sum([await self._feed(batch, asked_at, each) for batch in batches])
+            if len(self._lanes) >= known + MOST_TAKEN:
+                self.wake.set()  # There may be more.
+            return count
 
-    async def _feed(self, batch: Batch, asked_at: float) -> int:
+    async def _feed(self, batch: Batch, asked_at: float, most: int) -> int:
         opened = await self._open(batch)
         if opened is None:
             return 0
@@ -124,7 +132,7 @@ class Deliverer:
         if lane is None:
             lane = Lane(
                 batch.tenant, batch.webhook_id, opened, 0.0, batch.version, batch.shift,
-                batch.expanded,
+                batch.expanded, share=most,
             )  # fmt: skip
             lane.renew(asked_at)
             self._lanes[batch.webhook_id] = lane
@@ -204,7 +212,21 @@ class Deliverer:
             if lane is not None:
                 lane.let_go(f"{result.webhook_id}{result.event_id}{result.number}")
         for each in failing:
-            _spawn(self._chores, self._look_after(each))
+            webhook_id = each.last.webhook_id
+            if webhook_id not in self._failing:
+                _spawn(self._chores, self._look_after_all(webhook_id))
+            self._failing[webhook_id] = each
+
+    async def _look_after_all(self, webhook_id: str) -> None:
+        """Look after a webhook until it failed no further meanwhile.
+
+        One at a time: an endpoint that fails fast would take every connection to the database.
+        """
+        looked_after = None
+        while (failing := self._failing[webhook_id]) is not looked_after:
+            await self._look_after(failing)
+            looked_after = failing
+        del self._failing[webhook_id]
 
     async def _look_after(self, failing: Failing) -> None:
         try:
