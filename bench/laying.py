@@ -24,7 +24,7 @@ _TABLES = {
 _BATCH = 500
 
 # Orders and their lines have twelve digits, everything else a UUID, some with a prefix.
-_ID = re.compile(
+ID = re.compile(
     r"(?<![0-9A-Za-z])"
     r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[1-9][0-9]{11})"
     r"(?![0-9A-Za-z])"
@@ -104,7 +104,7 @@ def _ids_of(template: Template) -> set[str]:
         for value in row.values()
         for text in _texts(value)
     ]
-    return {found for text in texts for found in _ID.findall(text)}
+    return {found for text in texts for found in ID.findall(text)}
 
 
 def _texts(value: object) -> Sequence[str]:
@@ -126,8 +126,8 @@ def split_ids(value: Any) -> Any:
     """A column's value made ready for `join_ids`."""
     if isinstance(value, list):
         return [split_ids(part) for part in value]  # pyright: ignore
-    if isinstance(value, str) and _ID.search(value):
-        return _Split(_ID.split(value))
+    if isinstance(value, str) and ID.search(value):
+        return _Split(ID.split(value))
     return value
 
 

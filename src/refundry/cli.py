@@ -10,6 +10,7 @@ import click
 from refundry import __version__
 from refundry.cli_backup import backup, restore
 from refundry.cli_listen import listen
+from refundry.cli_retain import retain
 from refundry.cli_webhooks import account_group, webhook
 from refundry.command_line import (
     on_database,
@@ -313,6 +314,7 @@ def operation_settle(
 cli.add_command(backup)
 cli.add_command(restore)
 cli.add_command(listen)
+cli.add_command(retain)
 cli.add_command(webhook)
 cli.add_command(account_group)
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from refundry.db.database import Database, Tx
+from refundry.db.database import Database, Session, Tx
 from refundry.domain.refusal import KeyInUse, KeyReused
 from refundry.errors import Refused, required
 from refundry.ids import new_uuid
@@ -134,9 +134,9 @@ async def _replay(
     return Replay(row["status"], body)
 
 
-async def purge(database: Database, real_now: datetime) -> int:
+async def purge(session: Session, real_now: datetime) -> int:
     """Delete keys past their life; gives how many. Bounded, so that it never blocks for long."""
-    tag = await database.execute(
+    tag = await session.execute(
         """
         DELETE FROM idempotency_keys
          WHERE ctid IN (SELECT ctid FROM idempotency_keys

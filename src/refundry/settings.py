@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_allow_networks: str | None = None
     smtp_url: str | None = None
     mail_from: str = "refundry@localhost"
+    # Days. Less than a quarter would take from a shop what it has not read yet.
+    retain_events: Annotated[int, Meta(ge=90, le=36_500)] = 365
 
     def __post_init__(self) -> None:
         self._check_http("processor", self.processor, self.processor_url, self.processor_secret)

@@ -11,10 +11,10 @@ Trees: TypeAlias = Mapping[str, ast.Module]
 # Methods whose first argument is a statement, of connections, pools, transactions and Database.
 RUNS_SQL = frozenset(
     {"fetch", "fetchrow", "fetchval", "fetchmany", "execute", "executemany", "cursor", "prepare",
-     "copy_from_query"}
+     "copy_from_query", "fetch_planned"}
 )  # fmt: skip
 # Classes whose field `sql` is one, and its place: what it is made with is looked at there.
-HOLDS_SQL = {"Condition": 0, "Filter": 2, "Migration": 2}
+HOLDS_SQL = {"Bound": 0, "Condition": 0, "Filter": 2, "Migration": 2}
 
 
 @dataclass(frozen=True, slots=True)

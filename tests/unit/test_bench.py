@@ -1,6 +1,7 @@
 """The pure parts of bench/: figures, output, the plan of a run, and what is sent."""
 
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +9,10 @@ from typing import Any
 
 import pytest
 from bench.client import answer_size
+from bench.growth import Size
+from bench.growth import compare as compare_sizes
 from bench.laying import FIRST_ORDER, join_ids, split_ids
+from bench.lists import list_requests
 from bench.loads import request_of
 from bench.measures import Measure, percentile, to_document, to_lines
 from bench.plan import CLIENTS, HTTP, OWN, PLAIN, ROUNDS, STARTS, Options, Part, plan_steps
@@ -19,6 +23,8 @@ from bench.stage import BenchFailed
 from bench.statements import EVENT_SEQUENCE, VERSION, Sent, to_script, to_text
 from bench.wire import ORDER_GAP
 
+from refundry.app import documented_operations
+from refundry.settings import Settings
 from refundry.tenant import Tenant
 
 EVERYTHING = frozenset(Part)
@@ -178,3 +184,26 @@ def test_a_script_draws_what_differs_and_passes_the_rest() -> None:
 )
 def test_values_are_written_as_postgresql_reads_them(value: object, text: str) -> None:
     assert to_text(value) == text
+
+
+def test_growth_asks_for_every_list_with_every_filter() -> None:
+    asked = dict(list_requests())
+    for operation in documented_operations(Settings()):
+        if operation.paged and "{" not in operation.path:
+            assert operation.path in asked.values()
+            for each in operation.filters:
+                begin = f"{operation.path}?{each.name}"
+                assert any(re.match(re.escape(begin) + r"[=\[]", path) for path in asked.values())
+
+
+def test_growth_compares_the_large_tables_with_the_small_ones() -> None:
+    small = Size(10, rates=[100, 300], micros=[1000, 3000], lists={"a": 2.0, "b": 4.0})
+    large = Size(90, rates=[100, 100], micros=[6000], lists={"a": 3.0, "b": 8.0})
+    assert [measure.line() for measure in compare_sizes(small, large)] == [
+        "refunds_32 100 refunds/s 0.500",
+        "refunds_32_p99 6.00 ms 0.500",
+        "list_a 3.00 ms 1.500",
+        "list_b 8.00 ms 2.000",
+        "lists 2.00 lists -",
+        "lists_over_1.5 1.00 lists -",
+    ]

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from refundry.db.listing import Condition, Page
+from refundry.db.listing import Bound, Condition, Page
 from refundry.errors import BadFields, FieldProblem
 from refundry.http.query import (
     Filter,
@@ -182,3 +182,53 @@ def test_bytes_that_are_no_utf_8_do_no_harm() -> None:
 )
 def test_a_flag_is_true_or_not(text: str, flag: bool) -> None:
     assert Query(text.encode()).flag("expand") is flag
+
+
+KINDS = ("refund.created", "refund.failed", "order.charge.failed", "order.complete", "odd[type]?")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "known"),
+    [
+        ("*", list(KINDS)),
+        ("refund.*", ["refund.created", "refund.failed"]),
+        ("*.failed", ["refund.failed", "order.charge.failed"]),
+        ("order*failed", ["order.charge.failed"]),
+        ("*a*e*", ["refund.created", "refund.failed", "order.charge.failed"]),
+        ("odd[type]*", ["odd[type]?"]),
+        ("[or]*", []),
+        ("refund.create?*", []),
+        ("REFUND.*", []),
+    ],
+)
+def test_a_star_stands_for_anything_and_nothing_else_does(pattern: str, known: list[str]) -> None:
+    kind = Filter("type", Kind.EQUAL, "t.type", wild=KINDS)
+    (condition,) = conditions(f"type={pattern}", kind)
+    assert condition == Condition("t.type = ANY ({}::text[])", known, each="t.type")
+
+
+def test_a_pattern_of_many_stars_takes_no_time() -> None:
+    kind = Filter("type", Kind.EQUAL, "t.type", wild=("a" * 60,))
+    assert conditions("type=" + "*a" * 40 + "*b", kind)[0].argument == []
+
+
+def test_values_that_are_read_one_by_one_are_named_once() -> None:
+    kinds = Filter("types", Kind.ANY, "t.type", spread=True)
+    (condition,) = conditions("types=a,b&types=a", kinds)
+    assert condition == Condition("t.type = ANY ({}::text[])", ["a", "b"], each="t.type")
+
+
+@pytest.mark.parametrize(
+    ("operator", "bound"), [("[lt]", "t.a < {}"), ("[lte]", "t.a <= {}"), ("", "t.a <= {}")]
+)
+def test_a_later_time_bounds_the_earlier_one_from_above(operator: str, bound: str) -> None:
+    later = Filter("end", Kind.TIME, "t.b", since=Bound("t.a {sign} {{}}", unless="t.a > t.b"))
+    (condition,) = conditions(f"end{operator}=2024-05-01T00:00:00Z", later)
+    assert condition.bound == Bound(bound, unless="t.a > t.b")
+
+
+@pytest.mark.parametrize("operator", ["[gt]", "[gte]"])
+def test_a_later_time_says_nothing_of_the_earlier_one_from_below(operator: str) -> None:
+    later = Filter("end", Kind.TIME, "t.b", since=Bound("t.a {sign} {{}}"))
+    (condition,) = conditions(f"end{operator}=2024-05-01T00:00:00Z", later)
+    assert condition.bound is None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from refundry.domain.event import EventType
 from refundry.errors import NotFound
 from refundry.events import schemas
 from refundry.events.wire import event_view
@@ -9,13 +10,13 @@ from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import to_json
 from refundry.http.lists import list_answer
-from refundry.http.query import WILDCARD, Filter, Kind, refuse_type_with_types
+from refundry.http.query import Filter, Kind, refuse_type_with_types
 from refundry.outbox.store import StoredEvent, find_events
 
 EVENT_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
-    Filter("type", Kind.EQUAL, f"t.type {WILDCARD}"),
-    Filter("types", Kind.ANY, "t.type", most=20),
+    Filter("type", Kind.EQUAL, "t.type", wild=tuple(kind.value for kind in EventType)),
+    Filter("types", Kind.ANY, "t.type", most=20, spread=True),
 )
 
 

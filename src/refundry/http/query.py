@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
+from fnmatch import fnmatchcase
+from glob import escape
 from typing import Any
 from urllib.parse import parse_qsl
 
-from refundry.db.listing import Condition, Page
+from refundry.db.listing import Bound, Condition, Page
 from refundry.domain.money import parse_numeral
 from refundry.errors import BadFields, FieldProblem
 from refundry.http.document import storable_text
@@ -39,8 +41,11 @@ class Kind(Enum):
 class Filter:
     """A documented filter. sql: the expression it compares, or a whole condition with `{}`.
 
-    values: what an enum filter takes; fold: compare without case; pattern: `*` is a wildcard.
-    most: how many values a multi-value filter takes.
+    values: what an enum filter takes; fold: compare without case. wild: every value that a row can
+    have, where `*` in the argument is a wildcard. most: how many values a multi-value filter takes;
+    spread: read each of its values by an index that has them in the order of the list.
+    since: of a time, the earlier one that the list is ordered by; its sql takes the sign and the
+    argument as `{sign}` and `{{}}`.
     """
 
     name: str
@@ -48,7 +53,10 @@ class Filter:
     sql: str
     values: tuple[str, ...] = ()
     fold: bool = False
+    wild: tuple[str, ...] = ()
     most: int | None = None
+    spread: bool = False
+    since: Bound | None = None
 
 
 class Query:
@@ -135,8 +143,12 @@ def read_filters(query: Query, filters: Sequence[Filter]) -> list[Condition]:
 def _any_of(each: Filter, values: list[str]) -> Condition:
     if not (1 if each.most else 0) <= len(values) <= (each.most or _MOST_VALUES):
         raise invalid(each.name, ",".join(values))
-    sql = each.sql if "{}" in each.sql else f"{each.sql} = ANY ({{}}::text[])"
-    return Condition(sql, values)
+    return _among(each, list(dict.fromkeys(values)), spread=each.spread)
+
+
+def _among(each: Filter, values: list[str], *, spread: bool) -> Condition:
+    sql = each.sql if "{" in each.sql else f"{each.sql} = ANY ({{}}::text[])"
+    return Condition(sql, values, each=each.sql if spread else None)
 
 
 def _condition(each: Filter, operator: str | None, value: str) -> Condition:
@@ -150,11 +162,19 @@ def _condition(each: Filter, operator: str | None, value: str) -> Condition:
         argument = parse_timestamp(value)
         if argument is None:
             raise invalid(each.name, value, f"{value} is not a valid timestamp.")
-        return Condition(f"{each.sql} {sign} {{}}::timestamptz", argument)
+        return Condition(f"{each.sql} {sign} {{}}::timestamptz", argument, bound=_bound(each, sign))
     argument = parse_numeral(value)
     if argument is None or abs(argument) >= Decimal(10) ** 18:
         raise invalid(each.name, value)
     return Condition(f"{each.sql} {sign} {{}}::numeric", argument)
+
+
+def _bound(each: Filter, sign: str) -> Bound | None:
+    """What a time that is no later than its argument says about the earlier one."""
+    if each.since is None or sign not in ("<", "<=", "="):
+        return None
+    sign = "<=" if sign == "=" else sign
+    return replace(each.since, sql=each.since.sql.format(sign=sign))
 
 
 def _equality(each: Filter, value: str) -> Condition:
@@ -163,8 +183,12 @@ def _equality(each: Filter, value: str) -> Condition:
             if known.lower() == value.lower():
                 return Condition(f"{each.sql} = {{}}::text", known)
         raise invalid(each.name, value)
-    if "{}" in each.sql:
+    if "{" in each.sql:
         return Condition(each.sql, value)
+    if each.wild and "*" in value:
+        pattern = "*".join(escape(part) for part in value.split("*"))
+        known = [kind for kind in each.wild if fnmatchcase(kind, pattern)]
+        return _among(each, known, spread=True)
     if each.fold:
         return Condition(f"lower({each.sql}) = lower({{}}::text)", value)
     return Condition(f"{each.sql} = {{}}::text", value)

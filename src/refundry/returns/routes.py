@@ -24,7 +24,7 @@ RETURN_FILTERS = (
     Filter(
         "skuId",
         Kind.EQUAL,
-        "EXISTS (SELECT 1 FROM return_items i WHERE i.account_id = t.account_id AND i.live = t.live"
+        "EXISTS (SELECT 1 FROM return_items i WHERE i.account_id = $1 AND i.live = $2"
         " AND i.order_id = t.order_id AND i.return_id = t.id AND i.sku_id = {}::text)",
     ),
 )
