@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
+import uvloop
 
 from refundry.db.database import connect_arguments
 from refundry.settings import Settings
@@ -62,7 +63,7 @@ class Server:
     """Connections to one database, and the only ones: else its locks would tell us nothing."""
 
     def __init__(self, settings: Settings, connections: int) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._running: list[Running] = []
         self.monitor: Connection = self.step(self._connect(settings))
         self.step(self._prepare())

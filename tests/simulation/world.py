@@ -34,7 +34,7 @@ _APIS, _WORKERS = 2, 2
 _POOL = 4
 CONNECTIONS = (_APIS + _WORKERS) * _POOL + 1
 # A process that lives on for this many turns and then dies.
-_FUSE = 3000
+_FUSE = 800
 _ADDRESSES = ("https://one.example/hook", "https://two.example/hook")
 # Bank details are waited for for 30 days, webhooks are tried for three: then nothing is left.
 _LONGEST_REST_SECONDS = 40 * 86_400
@@ -104,7 +104,7 @@ class Simulation:
             try:
                 self._loop.run_until_complete(self._live())
             finally:
-                self._wire.written = lambda _: None
+                self._wire.written = lambda: None
                 self._bury()
         return Run(
             self._seed, self._trace.digest, self._trace.lines, self._loop.time(), self._deaths
@@ -127,7 +127,7 @@ class Simulation:
         self._clients.begin(self._random.randint(1, 3))
         await self._unless_wrong(self._clients.finish())
         await self._come_to_rest()
-        self._wire.written = lambda _: None
+        self._wire.written = lambda: None
         assert self._world
         self._server.step(assert_end(self._world))
         assert not self._loop.errors, self._loop.errors
@@ -186,10 +186,10 @@ class Simulation:
 
         def die(dead: Process) -> None:
             before(dead)
-            self._deaths += 1
-            self._trace.note(self._loop.time(), "died", dead.name)
             forget()
-            if again:
+            if not self._wire.calm:
+                self._deaths += 1
+                self._trace.note(self._loop.time(), "died", dead.name)
                 self._loop.outside(self._random.uniform(0.1, 4.0), again)
 
         process.at_death = die
@@ -209,7 +209,7 @@ class Simulation:
             return False
         return reply.status == 200
 
-    def _check(self, wrote: str) -> None:
+    def _check(self) -> None:
         """After a transaction: do the books still add up?"""
         if self._wrong is None and self._world:
             try:
@@ -228,13 +228,15 @@ class Simulation:
 
     async def _come_to_rest(self) -> None:
         """Let nothing more go wrong, and time pass, until nobody has anything to do."""
+        while len(self._workers) > 1:
+            self._workers[-1].process.die()
         self._wire.calm = self._network.calm = True
         self._bank.calm = self._receivers.calm = True
         for each in [*self._network.apis, *self._workers]:
             each.process.fuse = None
         end = self._loop.time() + _LONGEST_REST_SECONDS
         while self._loop.time() < end:
-            await self._unless_wrong(asyncio.sleep(8.0))
+            await self._unless_wrong(asyncio.sleep(2.0))
             wait = self._server.step(self._next_due())
             if wait is None and not self._bank.untold:
                 return
@@ -250,7 +252,9 @@ class Simulation:
                 SELECT due_at FROM charge_operations UNION ALL
                 SELECT least(submit_due_at, token_expires_at) FROM refunds UNION ALL
                 SELECT due_at FROM deliveries UNION ALL
-                SELECT due_at FROM processor_notifications) AS everything (due_at)
+                -- What fits nothing is tried again for a day, every half minute.
+                SELECT received_at + interval '1 day' FROM processor_notifications
+                 WHERE state = 'waiting') AS everything (due_at)
             """
         )
         return None if due is None else (due - self._clock.now()).total_seconds()

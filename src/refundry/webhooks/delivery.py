@@ -107,7 +107,7 @@ class Deliverer:
                 self._owner,
                 [lane.webhook_id for lane in lanes],
                 [lane.webhook_id for lane in lanes if lane.busy],
-                [key for lane in lanes if not lane.busy for key in lane.held],
+                [key for lane in lanes if not lane.busy for key in sorted(lane.held)],
             )
             asked_at = self._clock.monotonic()
             batches = await deliveries.take_due(
