@@ -19,6 +19,7 @@ from refundry.processors.contract import (
     Unknown,
 )
 from refundry.processors.registry import Registry
+from tests.simulation.clock import moment
 from tests.simulation.loop import OUTSIDE, Loop
 from tests.simulation.trace import Trace
 
@@ -98,7 +99,7 @@ class Bank:
         if chance < 0.60 or submission.kind is OperationKind.AUTHORIZE:
             entry.first = Settled()
             self._pay(submission.key, entry)
-        elif chance < 0.72:
+        elif chance < 0.72 and (refund or self.random.random() < 0.3):
             entry.state, entry.first = "failed", Declined(_DECLINED)
         elif chance < 0.80 and refund:
             entry.state, entry.first = "waiting", NeedsInformation()
@@ -118,7 +119,7 @@ class Bank:
     def _pay(self, key: str, entry: Entry) -> None:
         entry.state = "complete"
         entry.payouts += 1
-        if entry.kind == "refund" and self.random.random() < 0.10:
+        if entry.kind == "refund" and self.random.random() < 0.2:
             self.loop.outside(self.random.uniform(0.0, 20.0), self._send_back, key, entry)
 
     def _send_back(self, key: str, entry: Entry) -> None:
@@ -141,7 +142,7 @@ class Bank:
 
     async def _tell_until_heard(self, body: bytes) -> None:
         assert self.tell
-        await self._pause(4.0)
+        await asyncio.sleep(moment(self.random, self.loop.time(), 4.0))
         while not await self.tell(body):
             await self._pause(6.0)
         self.untold -= 1

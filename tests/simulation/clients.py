@@ -5,11 +5,12 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from random import Random
 from typing import Any
 
 from tests.simulation.bank import Bank
+from tests.simulation.clock import moment
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import Lost, Network
 from tests.simulation.processes import Reply
@@ -98,21 +99,24 @@ class Clients:
         if not order:
             return
         self._spawn(self._fulfil(order))
-        for _ in range(self.random.randint(2, 5)):
+        for _ in range(self.random.randint(4, 10)):
             self._spawn(self._refund(order))
-        if self.random.random() < 0.5:
-            self._spawn(self._return(order))
-        if self.random.random() < 0.4:
-            self._spawn(self._dispute(order))
+        match self.random.randrange(4):
+            case 0:
+                self._spawn(self._return(order))
+            case 1 | 2:
+                self._spawn(self._dispute(order))
+            case _:
+                pass  # refunds alone: nothing takes the money that they race for
 
     async def _wait(self, longest: float) -> None:
-        await asyncio.sleep(self.random.uniform(0.0, longest))
+        await asyncio.sleep(moment(self.random, self.loop.time(), longest))
 
     async def _fulfil(self, order: Doc) -> None:
         left = {item["id"]: item["quantity"] for item in order["items"]}
-        whole = self.random.random() < 0.6
+        whole = self.random.random() < 0.8
         while any(left.values()):
-            name = "quantity" if self.random.random() < 0.85 else "cancelQuantity"
+            name = "quantity" if self.random.random() < 0.92 else "cancelQuantity"
             units = {k: n if whole else self.random.randint(0, n) for k, n in left.items()}
             items = [{"itemId": k, name: n} for k, n in units.items() if n]
             if not items:
@@ -125,28 +129,26 @@ class Clients:
             await self._wait(6.0)
 
     async def _refund(self, order: Doc) -> None:
-        await self._wait(15.0)
+        await asyncio.sleep(3.0)  # so that some money has been captured
+        await self._wait(18.0)
         body = {"orderId": order["id"], "currency": order["currency"], **self._what(order)}
-        keyed = self.random.random() < 0.6
+        keyed = self.random.random() < 0.5
         refund = await self.send("/refunds", body, keyed=keyed)
         if refund and self.random.random() < 0.2:
-            note = {"metadata": {"note": str(self.random.randrange(10)), "intention": refund["metadata"]["intention"]}}
+            note = {"metadata": {"note": str(self.random.randrange(10))}}
             await self.send(f"/refunds/{refund['id']}", note, keyed=False)
 
     def _what(self, order: Doc) -> Doc:
-        """What to refund: an amount, a part, a type, or lines."""
-        total = Decimal(str(order["totalAmount"]))
-        match self.random.randrange(5):
-            case 0:
-                return {"percent": self.random.choice((10, 33.3, 50, 100))}
-            case 1:
-                return {"type": self.random.choice(("shipping", "fees", "duty")), "percent": 50}
-            case 2:
-                chosen = self.random.sample(order["items"], self.random.randint(1, len(order["items"])))
-                return {"items": [{"itemId": item["id"], "percent": 50} for item in chosen]}
-            case _:
-                share = Decimal(self.random.randint(1, 70)) / 100
-                return {"amount": float(max(total * share, Decimal("0.01")).quantize(Decimal("0.01")))}
+        """What to refund: mostly a small amount; else a part, a type, or lines."""
+        chance = self.random.random()
+        if chance < 0.1:
+            return {"percent": self.random.choice((5, 33.3, 100))}
+        if chance < 0.15:
+            return {"type": self.random.choice(("shipping", "fees", "duty")), "percent": 50}
+        if chance < 0.3:
+            chosen = self.random.sample(order["items"], self.random.randint(1, len(order["items"])))
+            return {"items": [{"itemId": item["id"], "percent": 20} for item in chosen]}
+        return {"amount": _part(order["totalAmount"], self.random.randint(1, 10))}
 
     async def _return(self, order: Doc) -> None:
         await self._wait(15.0)
@@ -159,18 +161,25 @@ class Clients:
 
     async def _dispute(self, order: Doc) -> None:
         """A shopper complains to the bank, which sooner or later decides."""
-        await self._wait(15.0)
-        charge = order["payment"]["charges"][0]
-        reference = f"dispute-{order['id']}"
-        self.bank.dispute("opened", {"processorReference": reference, "chargeId": charge["id"],
-                                     "amount": charge["amount"], "reason": "fraud"})  # fmt: skip
+        await asyncio.sleep(5.0)
         await self._wait(10.0)
-        if self.random.random() < 0.4:
-            self.bank.dispute("won", {"processorReference": reference})
+        charge = order["payment"]["charges"][0]
+        known = {"processorReference": f"dispute-{order['id']}"}
+        about = {"chargeId": charge["id"], "amount": charge["amount"], "reason": "fraud"}
+        self.bank.dispute("opened", known | about)
+        await self._wait(4.0)
+        if self.random.random() < 0.3:
+            self.bank.dispute("won", known)
             return
-        amount = Decimal(str(charge["amount"])) * self.random.randint(1, 100) / 100
-        self.bank.dispute("lost", {"processorReference": reference, "fraud": self.random.random() < 0.5,
-                                   "amount": float(max(amount.quantize(Decimal("0.01")), Decimal("0.01")))})  # fmt: skip
+        amount = _part(charge["amount"], self.random.choice((40, 100, 100)))
+        fraud = self.random.random() < 0.5
+        self.bank.dispute("lost", known | {"amount": amount, "fraud": fraud})
+
+
+def _part(whole: float, percent: int) -> float:
+    """A part of an amount in major units, a cent at least."""
+    exact = Decimal(str(whole)) * percent / 100
+    return float(max(exact.quantize(Decimal("0.01"), ROUND_DOWN), Decimal("0.01")))
 
 
 def _order(random: Random) -> Doc:

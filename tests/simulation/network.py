@@ -32,7 +32,7 @@ class Network:
     ) -> Reply:
         """Send a request and wait for the answer. Raises Lost."""
         chance = 1.0 if self.calm else self.random.random()
-        await asyncio.sleep(self.random.uniform(0.0, 0.01))
+        await asyncio.sleep(self.random.uniform(0.0, 0.004))
         if chance < 0.03 or not self.apis:
             await asyncio.sleep(_PATIENCE_SECONDS)
             raise Lost("the request")

@@ -143,11 +143,11 @@ class Wire:
         """Send back the answers of all statements that have ended."""
         for running in self.server.ended():
             link = next((each for each in self._links if each.running is running), None)
+            error = running.task.exception()
             self._note_written(running, link)
             if link is None:
                 continue
             link.running = None
-            error = running.task.exception()
             if running.deadlocked:
                 error = asyncpg.DeadlockDetectedError("deadlock detected")
             answer = None if error else running.task.result()

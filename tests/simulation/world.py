@@ -71,6 +71,7 @@ class Simulation:
         self, server: Server, settings: Settings, seed: int, fault: Fault, show: Show | None
     ) -> None:
         self._seed = seed
+        self._fault = fault
         self._random = Random(f"world {seed}")
         self._trace = Trace(show)
         self._loop = Loop(self._fork("turns"))
@@ -100,7 +101,7 @@ class Simulation:
     def run(self) -> Run:
         """Live through all of it. Raises whatever is found to be wrong."""
         self._server.empty()
-        with drawn_from(self._fork("ids")):
+        with drawn_from(self._fork("ids")), self._fault.code():
             try:
                 self._loop.run_until_complete(self._live())
             finally:
@@ -124,7 +125,7 @@ class Simulation:
             self._start_api()
         for _ in range(_WORKERS):
             self._start_worker()
-        self._clients.begin(self._random.randint(1, 3))
+        self._clients.begin(self._random.randint(1, 2))
         await self._unless_wrong(self._clients.finish())
         await self._come_to_rest()
         self._wire.written = lambda: None
