@@ -14,13 +14,12 @@ from refundry.settings import Settings
 from tests.simulation.faults import FAULTS, NONE, Fault
 from tests.simulation.server import Server
 from tests.simulation.trace import Show
-from tests.simulation.world import CONNECTIONS, Run, Simulation, quiet
+from tests.simulation.world import CONNECTIONS, Run, Simulation
 
 
 @contextmanager
 def server_ready() -> Generator[tuple[Server, Settings]]:
     """A database server for simulations."""
-    quiet()
     with tempfile.TemporaryDirectory(prefix="refundry-simulation-") as folder:
         settings = Settings(data_dir=Path(folder) / "data")
         with database_ready(settings, "the simulation", lambda _: None, exclusive=True):

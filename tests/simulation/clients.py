@@ -101,10 +101,10 @@ class Clients:
         self._spawn(self._fulfil(order))
         for _ in range(self.random.randint(4, 10)):
             self._spawn(self._refund(order))
-        match self.random.randrange(4):
+        match self.random.randrange(5):
             case 0:
                 self._spawn(self._return(order))
-            case 1 | 2:
+            case 1:
                 self._spawn(self._dispute(order))
             case _:
                 pass  # refunds alone: nothing takes the money that they race for
@@ -161,8 +161,8 @@ class Clients:
 
     async def _dispute(self, order: Doc) -> None:
         """A shopper complains to the bank, which sooner or later decides."""
-        await asyncio.sleep(5.0)
-        await self._wait(10.0)
+        await asyncio.sleep(10.0)
+        await self._wait(8.0)
         charge = order["payment"]["charges"][0]
         known = {"processorReference": f"dispute-{order['id']}"}
         about = {"chargeId": charge["id"], "amount": charge["amount"], "reason": "fraud"}

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-import structlog
-
 from refundry.access.commands import open_account
 from refundry.domain.event import EventType
 from refundry.ids import drawn_from
@@ -19,6 +17,7 @@ from refundry.tenant import Tenant
 from tests.simulation.bank import PATIENCE_SECONDS, Bank, SimulatedConnector
 from tests.simulation.clients import Clients
 from tests.simulation.clock import EPOCH, VirtualClock
+from tests.simulation.complaints import collected
 from tests.simulation.faults import Fault
 from tests.simulation.invariants import World, assert_end, assert_step
 from tests.simulation.loop import Loop, Process
@@ -94,6 +93,7 @@ class Simulation:
         self._clients: Clients | None = None
         self._world: World | None = None
         self._wrong: BaseException | None = None
+        self._complaints: list[str] = []
 
     def _fork(self, name: str) -> Random:
         return Random(f"{name} {self._seed}")
@@ -101,7 +101,7 @@ class Simulation:
     def run(self) -> Run:
         """Live through all of it. Raises whatever is found to be wrong."""
         self._server.empty()
-        with drawn_from(self._fork("ids")), self._fault.code():
+        with drawn_from(self._fork("ids")), self._fault.code(), collected() as self._complaints:
             try:
                 self._loop.run_until_complete(self._live())
             finally:
@@ -131,6 +131,7 @@ class Simulation:
         self._wire.written = lambda: None
         assert self._world
         self._server.step(assert_end(self._world))
+        self._raise_what_is_wrong()
         assert not self._loop.errors, self._loop.errors
 
     async def _set_up(self) -> None:
@@ -223,9 +224,13 @@ class Simulation:
         task = asyncio.get_running_loop().create_task(work)
         while not task.done():
             await asyncio.wait([task], timeout=0.5)
-            if self._wrong:
-                raise self._wrong
+            self._raise_what_is_wrong()
         task.result()
+
+    def _raise_what_is_wrong(self) -> None:
+        if self._wrong:
+            raise self._wrong
+        assert not self._complaints, self._complaints
 
     async def _come_to_rest(self) -> None:
         """Let nothing more go wrong, and time pass, until nobody has anything to do."""
@@ -259,10 +264,3 @@ class Simulation:
             """
         )
         return None if due is None else (due - self._clock.now()).total_seconds()
-
-
-def quiet() -> None:
-    """Log nothing: a simulated world logs a great deal."""
-    structlog.configure(
-        processors=[], wrapper_class=structlog.make_filtering_bound_logger(50)
-    )
