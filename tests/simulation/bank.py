@@ -127,6 +127,13 @@ class Bank:
         entry.state, entry.returned = "failed", True
         self._notify("refund.failed", {"operationId": key, **_REASON})
 
+    def left(self, charge_id: str) -> int:
+        """What of a charge was captured and not paid back, in minor units."""
+        entries = [each for each in self.entries.values() if each.charge_id == charge_id]
+        captured = sum(each.amount for each in entries if each.kind == "capture" and each.payouts)
+        paid = [e for e in entries if e.kind == "refund" and e.payouts and not e.returned]
+        return captured - sum(each.amount for each in paid)
+
     def dispute(self, type: str, data: dict[str, Any]) -> None:
         """Tell of a shopper's dispute."""
         self._notify(f"dispute.{type}", data)
