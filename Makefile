@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check bench soak clean
+.PHONY: help setup serve test lint check bench soak simulate clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
+
+simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
+	$(BIN)/python -m tests.simulation --forever $(SIMULATE)
 
 clean: ## Remove what was installed and cached, not the data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info

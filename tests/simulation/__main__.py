@@ -37,8 +37,14 @@ def simulate(
     try:
         return Simulation(server, settings, seed, fault, show).run()
     except BaseException as error:
-        error.add_note(f"seed {seed}; replay: python -m tests.simulation --seed {seed}")
+        error.add_note(
+            f"seed {seed}; replay: python -m tests.simulation --seed {seed}{_flag(fault)}"
+        )
         raise
+
+
+def _flag(fault: Fault) -> str:
+    return "".join(f" --fault {name}" for name, known in FAULTS.items() if known is fault)
 
 
 def main() -> None:

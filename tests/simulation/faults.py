@@ -69,9 +69,11 @@ def _without(*parts: str) -> Callable[[str], str]:
 def _nothing_covered() -> Generator[None]:
     """What the bank took beyond the free money is never made up for."""
     # Replaced in the place, as a fault in our own code is what is wanted here.
-    with patch("refundry.domain.order.cover_owed", _as_it_was):
-        with patch("refundry.domain.fulfillment.cover_owed", _as_it_was):
-            yield
+    with (
+        patch("refundry.domain.order.cover_owed", _as_it_was),
+        patch("refundry.domain.fulfillment.cover_owed", _as_it_was),
+    ):
+        yield
 
 
 def _as_it_was(order: Order) -> Order:

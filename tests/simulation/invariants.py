@@ -127,7 +127,8 @@ async def _assert_arrived(world: World) -> None:
     rows = await world.session.fetch(
         """
         SELECT w.address, e.id, e.type, e.object, e.sealed_token FROM webhooks w
-          JOIN events e ON e.account_id = w.account_id AND e.live = w.live AND e.type = ANY (w.types)
+          JOIN events e ON e.account_id = w.account_id AND e.live = w.live
+                       AND e.type = ANY (w.types)
          ORDER BY w.seq, e.seq
         """
     )

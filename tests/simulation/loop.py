@@ -100,7 +100,7 @@ class Loop(asyncio.AbstractEventLoop):
         return _process.get()
 
     def run_until_complete(self, future: Any) -> Any:
-        task = future if isinstance(future, asyncio.Future) else self.spawn(OUTSIDE, future)
+        task: asyncio.Task[Any] = self.spawn(OUTSIDE, future)
         while not task.done():
             self._turn()
         return task.result()

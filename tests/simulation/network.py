@@ -36,10 +36,9 @@ class Network:
         if chance < 0.03 or not self.apis:
             await asyncio.sleep(_PATIENCE_SECONDS)
             raise Lost("the request")
-        if chance > 0.97 and not self.calm:
+        if chance > 0.97 and not self.calm and "Idempotency-Key" in headers:
             # A proxy that sends a request again. Only what has a key may be sent twice.
-            if "Idempotency-Key" in headers:
-                self._choose().serve(method, path, headers, body).add_done_callback(_forget)
+            self._choose().serve(method, path, headers, body).add_done_callback(_forget)
         reply = await self._answer(method, path, body, headers)
         if chance < 0.08:
             await asyncio.sleep(_PATIENCE_SECONDS)

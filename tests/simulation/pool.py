@@ -135,8 +135,8 @@ class Wire:
         link.unsent = None
         if _WRITES.search(query):
             link.wrote += 1
-        self._trace.note(self.loop.time(), "sql", self._links.index(link), " ".join(query.split())[:90],
-                         shown(args))  # fmt: skip
+        short = " ".join(query.split())[:90]
+        self._trace.note(self.loop.time(), "sql", self._links.index(link), short, shown(args))
         link.running = self.server.begin(link.connection, kind, query, args, self._now())
 
     def _deliver_ended(self) -> None:

@@ -119,9 +119,7 @@ def _services(plant: Plant, database: Database) -> Services:
         raise AssertionError("the simulation moves the one clock there is")
 
     parts: dict[type, object] = {RefundLanes: RefundLanes(database), Guard: Guard([])}
-    return Services(
-        database, plant.settings, plant.clock, plant.vault, lambda: None, drain, parts
-    )
+    return Services(database, plant.settings, plant.clock, plant.vault, lambda: None, drain, parts)
 
 
 def _routes(gate: Gate, settings: Settings) -> list[Route]:

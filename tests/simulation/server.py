@@ -85,9 +85,8 @@ class Server:
         self._loop.close()
 
     async def _connect(self, settings: Settings) -> Connection:
-        arguments = connect_arguments(settings) | {
-            "server_settings": _SERVER_SETTINGS, "command_timeout": None,
-        }
+        own: dict[str, Any] = {"server_settings": _SERVER_SETTINGS, "command_timeout": None}
+        arguments: dict[str, Any] = connect_arguments(settings) | own
         return await asyncpg.connect(**arguments)
 
     async def _prepare(self) -> None:

@@ -31,7 +31,7 @@ class Trace:
 
 def shown(value: Any) -> str:
     """A statement's arguments or rows as text, without what is encrypted: a nonce is random."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, str) or not isinstance(value, Iterable):
         return repr(value)

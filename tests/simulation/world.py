@@ -150,7 +150,9 @@ class Simulation:
         api = ApiProcess(self._plant, "setup api")
         self._network.apis = [api]
         for address, types in zip(_ADDRESSES, self._types(), strict=True):
-            assert await self._clients.send("/webhooks", {"address": address, "types": types}, keyed=True)
+            assert await self._clients.send(
+                "/webhooks", {"address": address, "types": types}, keyed=True
+            )
         api.process.die()
         self._network.apis = []
         self._network.calm = self._wire.calm = False
@@ -173,9 +175,7 @@ class Simulation:
         worker = WorkerProcess(self._plant, f"worker {self._deaths}")
         self._light(worker.process)
         self._workers.append(worker)
-        self._after_death(
-            worker.process, lambda: self._workers.remove(worker), self._start_worker
-        )
+        self._after_death(worker.process, lambda: self._workers.remove(worker), self._start_worker)
 
     def _light(self, process: Process) -> None:
         """Let a process die one day, between any two awaits of its tasks."""
