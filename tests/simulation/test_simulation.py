@@ -16,7 +16,7 @@ from tests.simulation.server import Server
 ROOT = Path(__file__).parents[2]
 # In how many worlds each fault must be found; a few of them need luck.
 _WITHIN = 60
-_FEW, _MANY = 24, 1000
+_FEW, _MANY = 16, 1000
 Ready = tuple[Server, Settings]
 
 
