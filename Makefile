@@ -46,6 +46,8 @@ bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
+	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-200} $(BIN)/python -m pytest \
+	  tests/system/test_webhook_kill.py
 
 simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
 	$(BIN)/python -m tests.simulation --forever $(SIMULATE)

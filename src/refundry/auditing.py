@@ -65,7 +65,7 @@ SELECT l.account_id, l.live, l.order_id, l.position, k.component,
 """
 
 # The published sums of an order, what refunds say against what their records say, chargebacks
-# against their sales transactions, and what is kept of returns.
+# against their sales transactions, what is kept of returns, and what is owed.
 _SUMS = """
 WITH wanted AS (
     SELECT account_id, live, id, total_minor, captured_minor, cancelled_minor, refunded_minor,
@@ -153,8 +153,21 @@ SELECT w.account_id, w.live, w.id, 'returned units of line ' || l.position, l.re
        AND i.return_id = g.id
      WHERE g.account_id = w.account_id AND g.live = w.live AND g.order_id = w.id
        AND g.state = 'accepted' AND i.line_position = l.position) AS r
- -- Units of an imported order may be back without a return of ours.
- WHERE l.returned_units < r.units
+ -- All units of an imported line may be back without a return of ours.
+ WHERE l.returned_units <> r.units
+   AND NOT (r.units = 0 AND l.state = 'returned' AND l.returned_units = l.fulfilled_units)
+UNION ALL
+SELECT w.account_id, w.live, w.id, 'owed while money is free', c.owed,
+       greatest(0, c.owed - l.free)
+  FROM wanted w
+ CROSS JOIN LATERAL (
+    SELECT coalesce(sum(o.owed_minor), 0) AS owed FROM charge_operations o
+     WHERE o.account_id = w.account_id AND o.live = w.live AND o.order_id = w.id) AS c
+ CROSS JOIN LATERAL (
+    SELECT coalesce(sum(cells_sum(captured) - cells_sum(held) - cells_sum(refunded)), 0) AS free
+      FROM order_lines l
+     WHERE l.account_id = w.account_id AND l.live = w.live AND l.order_id = w.id) AS l
+ WHERE c.owed > 0 AND l.free > 0
 """
 
 _FIGURES = ("captured", "cancelled", "processing", "held", "refunded")

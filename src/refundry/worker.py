@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
 from refundry.metrics import NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
+from refundry.operations.bookkeeping import Bookkeeper
+from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step, tidy
 from refundry.processors.registry import Registry
 from refundry.sealing import open_vault
@@ -43,8 +46,9 @@ async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[
     async with aiohttp.ClientSession() as session, open_courier(settings) as courier:
         registry = Registry(settings, session)
         deliverer = Deliverer(database, clock, vault, courier)
+        bookkeeper = Bookkeeper(Books(database, vault))
         try:
-            yield Worker(database, settings, clock, vault, registry, deliverer)
+            yield Worker(database, settings, clock, vault, registry, deliverer, bookkeeper)
         finally:
             await deliverer.close()
 
@@ -52,6 +56,7 @@ async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[
 async def run_worker(settings: Settings) -> None:
     """Do what is due until SIGTERM or SIGINT; the step under way is finished."""
     log_openings(settings)
+    _open_many_files()
     stopping, wake = asyncio.Event(), asyncio.Event()
     async with open_database(settings) as database, open_worker(settings, database) as worker:
         wakes = (wake, worker.deliverer.wake)
@@ -78,6 +83,14 @@ async def run_worker(settings: Settings) -> None:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             log.info("worker_stopped")
+
+
+def _open_many_files() -> None:
+    """Allow as many connections as the system lets this process have: each endpoint that hangs
+    holds ten."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_on_signals(stopping: asyncio.Event, wakes: Sequence[asyncio.Event]) -> None:
@@ -124,10 +137,12 @@ async def _operate(
 
 async def _mail(worker: Worker) -> None:
     while True:
-        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+        try:
             now = worker.clock.now()
             while await send_due(worker.database, worker.settings, now, None):
                 await asyncio.sleep(0)
+        except Exception as error:  # the loop outlives whatever one mail brings
+            log.error("mail_failed", exc_info=error)
         await asyncio.sleep(_MAIL_SECONDS)
 
 

@@ -19,7 +19,7 @@ from tests.support.fixtures import (
     settle,
     settled_refund,
 )
-from tests.support.http import Api, expect, money
+from tests.support.http import Api, Doc, expect, money
 from tests.support.reference import DOCUMENT, EXAMPLES, media, problems_of
 from tests.support.service import Service
 
@@ -68,13 +68,17 @@ def _object_of(event_type: str) -> str:
     """The resource that an event shows."""
     if event_type.startswith("order.charge."):
         return "Charge"
-    return event_type.partition(".")[0].capitalize()
+    return "".join(word.capitalize() for word in event_type.partition(".")[0].split("_"))
+
+
+_LISTS = ("orders", "charges", "fulfillments", "refunds", "events", "returns",
+          "refundry/v1/disputes", "sales-transactions")  # fmt: skip
 
 
 def _check_all(api: Api) -> dict[str, int]:
     """Check every list and every object in it; how many objects each list has."""
     found: dict[str, int] = {}
-    for kind in ("orders", "charges", "fulfillments", "refunds", "events"):
+    for kind in _LISTS:
         answer = api.get(f"/{kind}?limit=100&expand=true")
         _check(answer, "get", f"/{kind}")
         objects = expect(answer)["data"]
@@ -88,6 +92,77 @@ def _check_all(api: Api) -> dict[str, int]:
         for source in order["payment"]["sources"]:
             _check(api.get(f"/sources/{source['id']}"), "get", "/sources/{id}")
     return found
+
+
+_LOCATION = {
+    "address": {
+        "line1": "12 Harbor St", "line2": "Gate 4", "city": "Duluth", "postalCode": "55802",
+        "state": "MN", "country": "US",
+    },
+    "name": "Returns desk", "phone": "1", "email": "returns@example.com",
+}  # fmt: skip
+
+
+def _returned(api: Api, name: str, *arrivals: list[int], **fields: object) -> Doc:
+    """An order of which a return was made and, in so many shipments, accepted; the return."""
+    order = given_captured(api, name)
+    asked = [{"itemId": each["id"], "quantity": each["quantity"]} for each in order["items"]]
+    goods = expect(api.post("/returns", {"orderId": order["id"], "items": asked, **fields}), 201)
+    for units in arrivals:
+        arrived = [{"itemId": each["id"], "quantity": count, "state": "accepted"}
+                   for each, count in zip(order["items"], units, strict=True) if count]  # fmt: skip
+        goods = expect(api.post(f"/returns/{goods['id']}", {"items": arrived}))
+    settle(api)
+    return goods
+
+
+def _disputed(api: Api, order: Doc, outcome: Doc | None = None, **fields: object) -> Doc:
+    """A dispute on an order, open or with this outcome."""
+    dispute = expect(api.post(f"/refundry/v1/orders/{order['id']}/disputes", fields), 201)
+    if outcome is None:
+        return dispute
+    return expect(api.post(f"/refundry/v1/disputes/{dispute['id']}", outcome))
+
+
+def _given_after_sale(api: Api) -> None:
+    """Returns, disputes and sales transactions in every state, with every member."""
+    _returned(api, "W")
+    more = {"reason": "Damaged", "location": _LOCATION, "metadata": {"a": 1}}
+    _returned(api, "V", [2, 0], **more)
+    _returned(api, "W", [2, 0], [0, 2], [0, 1], **more)
+    lost = {"outcome": "lost", "fraud": True}
+    _disputed(api, given_captured(api, "A"), reason="fraud", processorReference="dsp_contract")
+    _disputed(api, given_captured(api, "A"), {"outcome": "won"})
+    address = {"address": {"country": "US"}}
+    whole = given_captured(
+        api, "F", **_EVERYTHING | {
+            "upstreamId": "WEB-2", "invoiceId": "INV-2", "shipTo": address, "shipFrom": address,
+            "billTo": address, "sellingEntity": {"id": "s", "name": "Seller"},
+        },
+    )  # fmt: skip
+    _disputed(api, whole, lost | {"amount": 10}, amount=20)
+    _disputed(api, given_captured(api, "D"), lost | {"fraud": False})
+    odd = given_captured(api, "G", shipTo="Am Markt 1", billTo=7, shipFrom=[], sellingEntity=[])
+    _disputed(api, odd, lost)
+    taken = given_captured(api, "E")
+    settled_refund(api, taken, amount=44.09 - 17.20)
+    held = refund(api, taken, type="fees", percent=100)
+    _disputed(api, taken, lost)
+    settle(api)
+    assert expect(api.get(f"/refunds/{held['id']}"))["failureReason"] == "declined"
+    nothing = given_captured(api, "A")
+    settled_refund(api, nothing, percent=100)
+    assert _disputed(api, nothing, lost)["chargebackAmount"] == 0
+
+
+def test_returns_disputes_and_their_events_fit(api: Api) -> None:
+    _given_after_sale(api)
+    found = _check_all(api)
+    assert (found["returns"], found["refundry/v1/disputes"]) == (3, 7)
+    # F has two lines, and nothing was left to take of the last order.
+    assert found["sales-transactions"] == 5
+    kinds = {event["type"].partition(".")[0] for event in event_log(api)}
+    assert kinds == {"order", "fulfillment", "refund", "return", "sales_transaction"}
 
 
 def test_every_resource_and_event_fits(api: Api) -> None:
@@ -107,7 +182,7 @@ def test_every_resource_and_event_fits(api: Api) -> None:
     found = _check_all(api)
     assert found["orders"] == 10
     assert found["refunds"] == 9
-    assert min(found.values()) > 8
+    assert min(found[kind] for kind in _LISTS[:5]) > 8
 
 
 def test_answers_to_commands_fit(api: Api) -> None:
@@ -127,6 +202,59 @@ def test_answers_to_commands_fit(api: Api) -> None:
     _check(update, "post", "/refunds/{id}")
     path = "/refundry/v1/test/advance"
     _check(api.post(path, EXAMPLES[path]), "post", path)
+
+
+def test_answers_to_commands_on_returns_and_disputes_fit(api: Api) -> None:
+    order = given_captured(api, "A")
+    items = [{"skuId": "sku-tee", "quantity": 2}]
+    created = api.post("/returns", EXAMPLES["/returns"] | {"orderId": order["id"], "items": items})
+    _check(created, "post", "/returns")
+    goods = f"/returns/{expect(created, 201)['id']}"
+    one = {"items": [{"skuId": "sku-tee", "quantity": 1, "state": "accepted"}]}
+    for body in (one, {"location": _LOCATION}, {"metadata": {"a": 1}}, {}, {"state": "accepted"}):
+        updated = api.post(goods, body)
+        assert updated.status_code == 200
+        _check(updated, "post", "/returns/{id}")
+    own = "/refundry/v1/orders/{id}/disputes"
+    opened = api.post(own.replace("{id}", order["id"]), EXAMPLES[own])
+    _check(opened, "post", own)
+    dispute = f"/refundry/v1/disputes/{expect(opened, 201)['id']}"
+    lost = api.post(dispute, EXAMPLES["/refundry/v1/disputes/{id}"])
+    assert lost.status_code == 200
+    _check(lost, "post", "/refundry/v1/disputes/{id}")
+    bare = api.post(own.replace("{id}", order["id"]), {})
+    assert bare.status_code == 201
+    _check(bare, "post", own)
+
+
+def test_refusals_of_returns_and_disputes_fit(api: Api) -> None:
+    order = given_captured(api, "A")
+    too_many = {"orderId": order["id"], "items": [{"skuId": "sku-tee", "quantity": 3}]}
+    dispute = _disputed(api, order)["id"]
+    one = "/refundry/v1/disputes/{id}"
+    many = "/refundry/v1/orders/{id}/disputes"
+    here = one.replace("{id}", dispute)
+    refused = [
+        (api.post("/returns", too_many), "post", "/returns", 409),
+        (api.post("/returns", {}), "post", "/returns", 400),
+        (api.get("/returns/none"), "get", "/returns/{id}", 404),
+        (api.post("/returns/none", {}), "post", "/returns/{id}", 404),
+        (api.get("/returns?state=lost"), "get", "/returns", 400),
+        (api.post(many.replace("{id}", order["id"]), {}), "post", many, 409),
+        (api.post(many.replace("{id}", "none"), {}), "post", many, 404),
+        (api.post(many.replace("{id}", order["id"]), {"chargeId": "c"}), "post", many, 400),
+        (api.get("/refundry/v1/disputes?state=lost,"), "get", "/refundry/v1/disputes", 400),
+        (api.get("/refundry/v1/disputes/none"), "get", one, 404),
+        (api.post(here, {"outcome": "lost"}), "post", one, 400),
+        (api.post(here, {"outcome": "won"}), "post", one, 200),
+        (api.post(here, {"outcome": "won"}), "post", one, 409),
+        (api.post("/returns", too_many), "post", "/returns", 409),
+        (api.get("/sales-transactions/none"), "get", "/sales-transactions/{id}", 404),
+        (api.get("/sales-transactions?type=gift"), "get", "/sales-transactions", 400),
+    ]
+    for answer, method, path, status in refused:
+        assert answer.status_code == status, f"{path}: {answer.text}"
+        _check(answer, method, path)
 
 
 def test_webhooks_and_the_answers_to_their_commands_fit(api: Api) -> None:

@@ -1,12 +1,15 @@
 """One real database for the session, with its schema, and a shop in it for each test."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 
 from refundry.db.database import Database, open_database
 from refundry.hosting import database_ready
 from refundry.operations.work import Worker
+from refundry.refunds.lanes import RefundLanes
 from refundry.settings import Settings
 from refundry.worker import open_worker
 from tests.support.books import Shop, open_shop
@@ -39,3 +42,11 @@ async def worker(settings: Settings, database: Database) -> AsyncIterator[Worker
 @pytest.fixture
 async def shop(worker: Worker) -> Shop:
     return await open_shop(worker)
+
+
+@pytest.fixture
+async def processes(settings: Settings) -> AsyncIterator[list[RefundLanes]]:
+    """What three API processes have: each its own connections and its own groups."""
+    async with AsyncExitStack() as stack:
+        own = msgspec.structs.replace(settings, pool_size=6)
+        yield [RefundLanes(await stack.enter_async_context(open_database(own))) for _ in range(3)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import json
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +14,7 @@ from aiohttp import web
 from refundry.db.database import Database
 from refundry.operations.work import Worker, drain, drain_all, tidy
 from refundry.settings import Settings
+from refundry.webhooks.lanes import MOST_TAKEN
 from refundry.webhooks.store import drop_deliveries
 from refundry.worker import open_worker
 from tests.support.books import Shop
@@ -30,6 +32,7 @@ from tests.support.endpoints import (
     status,
     stored,
 )
+from tests.support.fixtures import order_body
 
 
 @pytest.fixture
@@ -110,6 +113,22 @@ async def test_an_old_token_signs_along_on_the_clock_of_the_mode(
     assert abs(int(stamp) - time.time()) < 60
     both = [signature(post, TOKEN), signature(post, old)]
     assert given == (both if shift_hours < 12 else both[:1])
+
+
+async def test_a_new_token_signs_from_the_next_event_on(shop: Shop) -> None:
+    new = "c41be07f52d94a7c8e63f19a0d2b7c55"
+    async with endpoint() as end:
+        webhook = await given_webhook(shop, end.url)
+        for _ in range(2):
+            await given_events(shop)
+            await shop.settle()
+            sealed = shop.worker.vault.seal(new)
+            await shop.database.execute(
+                "UPDATE webhooks SET sealed_token = $2 WHERE id = $1", webhook.id, sealed
+            )
+        first, second = end.posts
+        assert first.headers["DigitalRiver-Signature"].endswith(signature(first, TOKEN))
+        assert second.headers["DigitalRiver-Signature"].endswith(signature(second, new))
 
 
 async def test_basic_credentials_are_sent(shop: Shop) -> None:
@@ -242,9 +261,8 @@ async def test_a_webhook_that_is_switched_off_gets_nothing_of_what_waits(
         running = asyncio.create_task(run_until([other], done))
         while end.now < 10:
             await asyncio.sleep(0.01)
-        async with shop.database.transaction() as tx:
-            await tx.execute("UPDATE webhooks SET enabled = false WHERE id = $1", webhook.id)
-            await drop_deliveries(tx, webhook.tenant, webhook.id)
+        await shop.database.execute("UPDATE webhooks SET enabled = false WHERE id = $1", webhook.id)
+        await drop_deliveries(shop.database, webhook.tenant, webhook.id)
         # A worker looks once a second; requests under way end by themselves.
         await asyncio.sleep(2.2)
         end.free.set()
@@ -333,7 +351,7 @@ async def test_a_drain_waits_for_what_another_worker_delivers(shop: Shop, other:
         assert len(end.posts) == 1
 
 
-async def test_old_attempts_go_with_the_deliveries_that_ended(shop: Shop) -> None:
+async def test_old_attempts_go_and_their_deliveries_stay(shop: Shop) -> None:
     async with endpoint() as end:
         webhook = await given_webhook(shop, end.url)
         await given_events(shop, 2)
@@ -345,4 +363,74 @@ async def test_old_attempts_go_with_the_deliveries_that_ended(shop: Shop) -> Non
         )  # fmt: skip
         await tidy(shop.worker)
         assert [each["event_id"] for each in await attempts_of(shop, webhook)] == [end.ids[1]]
-        assert await states_of(shop, webhook) == {"succeeded": 1}
+        assert await states_of(shop, webhook) == {"succeeded": 2}
+
+
+@pytest.mark.parametrize("account_may", [True, False])
+async def test_expanded_events_show_whole_product_details(shop: Shop, account_may: bool) -> None:
+    """Where the account may have them, and only for the types that the webhook names."""
+    types = ("order.accepted", "order.refunded", "fulfillment.created")
+    await shop.database.execute(
+        "UPDATE accounts SET expanded_events = $2 WHERE id = $1",
+        shop.tenant.account_id, account_may,
+    )  # fmt: skip
+    body = order_body("A")
+    details = {"id": "p1", "name": "Tee", "physical": {"weight": 1}, "metadata": {"a": "1"}}
+    body["items"][0]["productDetails"] = details
+    async with endpoint() as end:
+        await given_webhook(shop, end.url, types=types, expanded_types=types[1:])
+        order = await shop.captured(body)
+        await shop.ask(order, "1.00")
+        await shop.advance(timedelta(minutes=2))
+        await shop.settle()
+        seen = {post.event["type"]: post.event["data"]["object"] for post in end.posts}
+    assert set(seen) == set(types)
+    short = {"id": "p1", "name": "Tee"}
+    whole = details if account_may else short
+    assert seen["order.accepted"]["items"][0]["productDetails"] == short
+    assert seen["order.refunded"]["items"][0]["productDetails"] == whole
+    inner = seen["fulfillment.created"]["orderDetails"]["items"][0]
+    assert inner["productDetails"] == whole
+    kept = await shop.database.fetchval(
+        "SELECT object FROM events WHERE account_id = $1 AND type = 'order.refunded'",
+        shop.tenant.account_id,
+    )
+    assert json.loads(kept)["items"][0]["productDetails"] == short
+
+
+async def test_the_default_version_is_that_of_the_standing_key(shop: Shop) -> None:
+    await shop.database.execute(
+        "UPDATE api_keys SET api_version = '2021-03-23'"
+        " WHERE account_id = $1 AND NOT live AND kind = 'secret'",
+        shop.tenant.account_id,
+    )
+    async with endpoint() as default, endpoint() as latest:
+        await given_webhook(shop, default.url)
+        await given_webhook(shop, latest.url, api_version="latest")
+        await given_events(shop)
+        await shop.settle()
+        versions = [end.posts[0].event["digitalriverVersion"] for end in (default, latest)]
+        assert versions == ["2021-03-23", "2021-12-13"]
+
+
+async def test_a_backlog_of_many_webhooks_is_taken_in_steps(shop: Shop) -> None:
+    """All at once would be more than a worker has memory for."""
+
+    async def lanes() -> int:
+        return await shop.database.fetchval(
+            "SELECT count(*) FROM webhook_lanes WHERE account_id = $1", shop.tenant.account_id
+        )
+
+    deliverer = shop.worker.deliverer
+    async with endpoint(hang) as end:
+        webhooks = [await given_webhook(shop, end.url) for _ in range(MOST_TAKEN + 10)]
+        await given_events(shop, 2)
+        deliverer.wake.clear()
+        assert await deliverer.scan(shop.tenant.account_id) == 2 * MOST_TAKEN
+        assert (await lanes(), deliverer.wake.is_set()) == (MOST_TAKEN, True)
+        deliverer.wake.clear()
+        assert await deliverer.scan(shop.tenant.account_id) == 20
+        assert (await lanes(), deliverer.wake.is_set()) == (MOST_TAKEN + 10, False)
+        end.free.set()
+        await shop.settle()
+        assert len(end.posts) == 2 * len(webhooks)

@@ -12,6 +12,7 @@ from refundry.access.store import insert_administrator
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.settings import Settings
+from refundry.webhooks.store import lock_webhook
 from refundry.worker import open_worker
 from tests.support.books import Shop, open_shop
 from tests.support.endpoints import (
@@ -193,3 +194,37 @@ async def test_live_mode_takes_no_http_unless_it_is_allowed(shop: Shop) -> None:
         [attempt] = await attempts_of(shop, webhook)
         assert attempt["error"] == "the address does not begin with https"
         assert end.posts == []
+
+
+async def test_a_webhook_that_fails_fast_is_looked_after_by_one_connection(shop: Shop) -> None:
+    """With one for each group of failures, the others would find none left."""
+    now = await clock(shop, live=False)
+    async with endpoint(FAILING) as end:
+        webhook = await given_webhook(shop, end.url, failing_since=now - timedelta(hours=50))
+        await given_events(shop, 300)
+        async with shop.database.transaction() as tx:
+            assert await lock_webhook(tx, webhook.tenant, webhook.id)
+            await shop.worker.deliverer.scan(shop.tenant.account_id)
+            async with asyncio.timeout(20):
+                while len(await attempts_of(shop, webhook)) < 300:
+                    await asyncio.sleep(0.02)
+            waiting = await tx.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            )
+        assert waiting == 1
+        async with asyncio.timeout(20):
+            while (await stored(shop, webhook))["warned_at"] is None:
+                await asyncio.sleep(0.02)
+        await shop.settle()
+
+
+async def test_a_webhook_whose_secrets_nobody_can_open_fails_like_any_other(shop: Shop) -> None:
+    """It was sealed with a key that is gone; nobody may wait for it for ever."""
+    async with endpoint() as end:
+        webhook = await given_webhook(shop, end.url, sealed_token=b"sealed by another key")
+        [event_id] = await given_events(shop)
+        await shop.settle()
+        assert end.posts == []
+        (attempt,) = await attempts_of(shop, webhook)
+        assert (attempt["event_id"], "cannot be opened" in attempt["error"]) == (event_id, True)
+        assert await states_of(shop, webhook) == {"pending": 1}

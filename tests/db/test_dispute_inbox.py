@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from refundry.disputes.commands import Told, create_dispute
+from refundry.disputes.reading import DisputeRequest
 from refundry.operations.inbox import Data
 from refundry.operations.notifications import retry_due
 from refundry.operations.work import Worker
@@ -134,3 +136,34 @@ async def test_a_charge_that_two_accounts_have_is_nobodys(shop: Shop, worker: Wo
     note = await shop.hear("dispute.opened", opened(shop, charge_id))
     assert await state_of(shop, note) == "waiting"
     assert (await disputes(shop), await disputes(other)) == ([], [])
+
+
+async def test_a_second_case_on_a_charge_waits_for_the_end_of_the_first(shop: Shop) -> None:
+    order = await shop.captured(order_body("A"))
+    (charge,) = (await shop.order(order)).charges
+    await shop.hear("dispute.opened", opened(shop, charge.id))
+    other = f"second {reference(shop)}"
+    second = Data(processor_reference=other, charge_id=charge.id, amount="5.00")
+    note = await shop.hear("dispute.opened", second)
+    assert await state_of(shop, note) == "waiting"
+    await shop.hear("dispute.won", Data(processor_reference=reference(shop)))
+    await retry(shop)
+    assert await state_of(shop, note) == "applied"
+    assert await disputes(shop) == [("won", None, reference(shop)), ("open", None, other)]
+
+
+async def test_a_reference_that_another_account_copied_leads_to_the_right_dispute(
+    shop: Shop, worker: Worker
+) -> None:
+    order = await shop.captured(order_body("A"))
+    (charge,) = (await shop.order(order)).charges
+    await shop.hear("dispute.opened", opened(shop, charge.id))
+    copier = await open_shop(worker)
+    copied = await copier.captured(order_body("A"))
+    request = DisputeRequest(None, None, None, reference(shop))
+    told = Told(copier.tenant, await copier.now())
+    await create_dispute(copier.database, told, copied["id"], request)
+    note = await shop.hear("dispute.lost", lost(shop))
+    assert await state_of(shop, note) == "applied"
+    assert await disputes(shop) == [("lost", 1000, reference(shop))]
+    assert await disputes(copier) == [("open", None, reference(shop))]

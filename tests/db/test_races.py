@@ -3,8 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from decimal import Decimal
@@ -21,53 +20,14 @@ from refundry.domain.refund import RefundState
 from refundry.domain.refusal import AmountUnavailable, FulfillmentTooLarge, OrderFulfilled
 from refundry.errors import Refused
 from refundry.operations.work import Worker, drain_all, operate_due, step, submit_due
-from refundry.orders.store import find_order
 from refundry.refunds.lanes import RefundLanes
 from refundry.settings import Settings
 from refundry.worker import open_worker
+from tests.db.racing import all_of, figures, refusals, states, won
 from tests.support.books import Shop, findings, open_shop
 from tests.support.fixtures import card, given_captured, order_body, paid_by
 from tests.support.http import Doc, expect, read
 from tests.support.service import Processor, Service
-
-
-async def all_of(jobs: Iterable[Awaitable[object]]) -> list[object]:
-    """Run jobs at once; gives what each returned or raised. Only refusals may be raised."""
-    results = await asyncio.gather(*jobs, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, Refused):
-            raise result
-    return list(results)
-
-
-def won(results: list[object]) -> list[object]:
-    return [result for result in results if not isinstance(result, Refused)]
-
-
-def refusals(results: list[object]) -> Counter[type[object]]:
-    return Counter(type(each.refusal) for each in results if isinstance(each, Refused))
-
-
-async def figures(shop: Shop, order: Doc) -> tuple[int, int, int]:
-    """What the cells of an order hold: captured, held, refunded; minor units."""
-    stored = await find_order(shop.database, shop.tenant, order["id"])
-    assert stored is not None
-    lines = stored.order.lines
-    sums = [sum(sum(getattr(each, name)) for each in lines)
-            for name in ("captured", "held", "refunded")]  # fmt: skip
-    return sums[0], sums[1], sums[2]
-
-
-async def states(shop: Shop, refund_ids: Iterable[str]) -> Counter[RefundState]:
-    return Counter([(await shop.find(refund_id)).refund.state for refund_id in refund_ids])
-
-
-@pytest.fixture
-async def processes(settings: Settings) -> AsyncIterator[list[RefundLanes]]:
-    """What three API processes have: each its own connections and its own groups."""
-    async with AsyncExitStack() as stack:
-        own = msgspec.structs.replace(settings, pool_size=6)
-        yield [RefundLanes(await stack.enter_async_context(open_database(own))) for _ in range(3)]
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["one by one", "in groups"])

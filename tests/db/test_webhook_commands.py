@@ -9,6 +9,7 @@ import pytest
 from refundry.db.listing import Condition, Page
 from refundry.domain.refusal import EventUnknown, WebhookDisabled
 from refundry.errors import NotFound, Refused
+from refundry.operations.work import tidy
 from refundry.outbox.store import NewEvent, append_events
 from refundry.sealing import Vault
 from refundry.webhooks import commands, store
@@ -38,10 +39,15 @@ async def given_events(shop: Shop, *types: str, after: timedelta = timedelta()) 
     start = await shop.database.fetchval(
         "SELECT count(*) FROM events WHERE account_id = $1", shop.tenant.account_id
     )
-    events = [NewEvent(f"e{start + n}", kind, "{}") for n, kind in enumerate(types)]
-    times = [START + after + timedelta(seconds=start + n) for n in range(len(types))]
+    events = [
+        NewEvent(
+            shop.tenant, "o1", start + n + 1, START + after + timedelta(seconds=start + n),
+            f"e{start + n}", kind, "{}",
+        )
+        for n, kind in enumerate(types)
+    ]  # fmt: skip
     async with shop.database.transaction() as tx:
-        await append_events(tx, shop.tenant, "o1", events, times, start + 1)
+        await append_events(tx, events)
     return [event.id for event in events]
 
 
@@ -289,3 +295,38 @@ async def test_attempts_are_paged_newest_first_in_both_directions(shop: Shop) ->
     assert (first.state, first.due_at) == ("pending", START)
     foreign = Page(1, after=newest)
     assert await list_attempts(shop.database, shop.tenant, other.id, [], foreign) is None
+
+
+async def test_what_is_written_while_a_webhook_is_disabled_is_not_delivered_later(
+    shop: Shop,
+) -> None:
+    """The event saw an enabled webhook; its delivery is committed after the others are dropped."""
+    webhook = await given_webhook(shop)
+    async with shop.database.transaction() as tx:
+        await append_events(tx, [NewEvent(shop.tenant, "o1", 1, START, "e0", TYPE, "{}")])
+        await patch(shop, webhook, replace(NOTHING, enabled=False))
+    assert await deliveries(shop, webhook) == [("e0", 0, "pending", False)]
+    await patch(shop, webhook, replace(NOTHING, enabled=True))
+    assert await deliveries(shop, webhook) == [("e0", 0, "dropped", False)]
+
+
+async def test_what_is_written_while_a_webhook_is_deleted_is_dropped_in_time(shop: Shop) -> None:
+    webhook = await given_webhook(shop)
+    async with shop.database.transaction() as tx:
+        await append_events(tx, [NewEvent(shop.tenant, "o1", 1, START, "e0", TYPE, "{}")])
+        await commands.delete_webhook(shop.database, shop.tenant, webhook.id)
+    await tidy(shop.worker)
+    assert await deliveries(shop, webhook) == [("e0", 0, "dropped", False)]
+
+
+async def test_a_long_backlog_is_dropped_to_its_end(shop: Shop) -> None:
+    webhook = await given_webhook(shop)
+    await shop.database.execute(
+        "INSERT INTO deliveries (account_id, live, webhook_id, event_id, due_at)"
+        " SELECT $1, $2, $3, 'e' || n, now() FROM generate_series(1, 10001) AS n",
+        shop.tenant.account_id, shop.tenant.live, webhook.id,
+    )  # fmt: skip
+    await store.drop_deliveries(shop.database, shop.tenant, webhook.id)
+    assert {state for _, _, state, _ in await deliveries(shop, webhook)} == {"pending"}
+    await patch(shop, webhook, replace(NOTHING, enabled=False))
+    assert {state for _, _, state, _ in await deliveries(shop, webhook)} == {"dropped"}

@@ -13,6 +13,8 @@ from refundry.app import documented_operations
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.http.call import Operation, Services
+from refundry.operations.bookkeeping import Bookkeeper
+from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step
 from refundry.pipeline import Gate, Resource
 from refundry.refunds.lanes import RefundLanes
@@ -158,6 +160,7 @@ class WorkerProcess:
         worker = Worker(
             self._database, plant.settings, plant.clock, plant.vault,
             SimulatedRegistry(plant.connector), deliverer,
+            Bookkeeper(Books(self._database, plant.vault)),
         )  # fmt: skip
         await asyncio.gather(self._operate(worker), deliverer.run(asyncio.Event()))
 

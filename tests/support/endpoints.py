@@ -121,14 +121,15 @@ async def given_events(
     shop: Shop, count: int = 1, *, live: bool = False, type: str = "refund.complete"
 ) -> list[str]:
     """Events of an order that need not exist; gives their ids."""
-    events = [
-        NewEvent(str(uuid.uuid4()), type, '{"id":"re_1","amount":13.51,"name":"Zoë"}')
-        for _ in range(count)
-    ]
     times = event_times(await clock(shop, live=live), None, count)
-    tenant = Tenant(shop.tenant.account_id, live)
+    tenant, order_id = Tenant(shop.tenant.account_id, live), str(uuid.uuid4())
+    payload = '{"id":"re_1","amount":13.51,"name":"Zoë"}'
+    events = [
+        NewEvent(tenant, order_id, number, time, str(uuid.uuid4()), type, payload)
+        for number, time in enumerate(times, start=1)
+    ]
     async with shop.database.transaction() as tx:
-        await append_events(tx, tenant, str(uuid.uuid4()), events, times, 1)
+        await append_events(tx, events)
     return [event.id for event in events]
 
 

@@ -4,8 +4,11 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.http import Api
+from tests.support.mailbox import Mailbox
 from tests.support.service import Account, Service
+from tests.support.webhooks import webhook_environment
 
 # The service a test uses, and how long its log was before.
 LOG_START = pytest.StashKey[tuple[Service, int]]()
@@ -14,6 +17,14 @@ LOG_START = pytest.StashKey[tuple[Service, int]]()
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     with Service() as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def webhook_service(authority: Authority, mailbox: Mailbox) -> Iterator[Service]:
+    """A service that may deliver to loopback; modules on delivery take it as their `service`."""
+    mail = {"REFUNDRY_SMTP_URL": mailbox.url, "REFUNDRY_MAIL_FROM": "refunds@shop.example"}
+    with Service(env=webhook_environment(authority) | mail) as service:
         yield service
 
 

@@ -217,7 +217,7 @@ def test_the_retries_of_a_delivery_are_those_of_the_page() -> None:
     for row in table("webhooks.md", "Mode", "Retries after"):
         live = row["Mode"] == "live"
         waits: list[timedelta] = []
-        while (due := next_delivery(len(waits) + 1, NOW, live=live)) is not None:
+        while (due := next_delivery(len(waits) + 1, NOW, NOW, live=live)) is not None:
             waits.append(due - NOW)
         assert [written(wait) for wait in waits] == row["Retries after"].split(", ")
         assert int(row["Attempts"]) == len(waits) + 1

@@ -12,7 +12,7 @@ FIRST = datetime(2024, 5, 1, 10, 0, tzinfo=UTC)
 def offsets(*, live: bool) -> list[timedelta]:
     """How long after the first attempt each retry comes."""
     found: list[timedelta] = []
-    while (due := next_delivery(len(found) + 1, FIRST, live=live)) is not None:
+    while (due := next_delivery(len(found) + 1, FIRST, FIRST, live=live)) is not None:
         found.append(due - FIRST)
     return found
 
@@ -57,5 +57,20 @@ def test_a_webhook_is_warned_of_and_then_switched_off(
 @pytest.mark.parametrize("gave_up", [False, True])
 def test_nothing_happens_to_a_webhook_that_needs_no_action(warned: bool, gave_up: bool) -> None:
     now = FIRST + timedelta(hours=48) - timedelta(microseconds=1)
-    assert not may_need_action(FIRST, now)
+    assert not may_need_action(FIRST, now, warned=warned)
     assert judge(FIRST, now, warned=warned, gave_up_an_event=gave_up) is Verdict.KEEP
+
+
+@pytest.mark.parametrize("failing_hours", [0, 47.99, 48, 71.99, 72, 90])
+@pytest.mark.parametrize("warned", [False, True])
+def test_what_judge_says_is_asked_for(failing_hours: float, warned: bool) -> None:
+    now = FIRST + timedelta(hours=failing_hours)
+    verdict = judge(FIRST, now, warned=warned, gave_up_an_event=True)
+    assert may_need_action(FIRST, now, warned=warned) == (verdict is not Verdict.KEEP)
+
+
+def test_retries_that_nobody_made_in_time_are_not_made_all_at_once() -> None:
+    back = FIRST + timedelta(days=4)
+    assert next_delivery(2, FIRST, back, live=True) == back + timedelta(minutes=1)
+    assert next_delivery(13, FIRST, back, live=True) == back + timedelta(minutes=1)
+    assert next_delivery(14, FIRST, back, live=True) is None

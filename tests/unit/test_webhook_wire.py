@@ -92,6 +92,8 @@ def test_enabling_forgets_that_it_failed_and_nothing_else_does() -> None:
     moved = changed(failed, replace(NOTHING, address="https://b.example"), VAULT, MADE)
     assert moved == replace(failed, address="https://b.example")
     assert changed(failed, replace(NOTHING, enabled=True), VAULT, MADE) == WEBHOOK
+    failing = replace(WEBHOOK, failing_since=MADE)
+    assert changed(failing, replace(NOTHING, enabled=True), VAULT, MADE) == failing
 
 
 def test_an_attempt_shows_what_came_of_it() -> None:

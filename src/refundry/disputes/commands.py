@@ -25,7 +25,7 @@ from refundry.domain.dispute import (
 from refundry.domain.event import Change, Draft
 from refundry.domain.money import Currency, to_minor
 from refundry.domain.order import Order
-from refundry.domain.refusal import ChargeInDispute, InvalidField
+from refundry.domain.refusal import InvalidField
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http.document import to_json, to_json_text
 from refundry.idempotency import Receipt
@@ -63,7 +63,9 @@ async def create_dispute(
     return await database.run(work)
 
 
-async def _open(tx: Tx, told: Told, stored: StoredOrder, request: DisputeRequest) -> Dispute:
+async def _open(
+    tx: Tx, told: Told, stored: StoredOrder, request: DisputeRequest, *, heard: bool = False
+) -> Dispute:
     order, tenant = stored.order, told.tenant
     charge = _charge(order, request.charge_id)
     amount = _minor(request.amount, order.currency, request.sent_amount)
@@ -81,7 +83,7 @@ async def _open(tx: Tx, told: Told, stored: StoredOrder, request: DisputeRequest
         reason=request.reason,
         processor_reference=request.processor_reference,
     )
-    await store.insert_dispute(tx, tenant, dispute)
+    await store.insert_dispute(tx, tenant, dispute, heard=heard)
     change = Change(order, told.now)
     open_dispute(change)
     if change.drafts:
@@ -195,7 +197,7 @@ async def hear_of_dispute(
     """Open the dispute that a processor tells of; False if that changes nothing.
 
     One that somebody has opened by hand takes the processor's reference. Raises Refused if it
-    cannot be opened now.
+    cannot be opened now, as while the processor's earlier dispute on that charge is open.
     """
 
     async def work(tx: Tx) -> bool:
@@ -209,12 +211,7 @@ async def hear_of_dispute(
                 reference = required(request.processor_reference)
                 await store.name_dispute(tx, told.tenant, each, reference)
                 return True
-        await _open(tx, told, stored, request)
+        await _open(tx, told, stored, request, heard=True)
         return True
 
-    try:
-        return await database.run(work)
-    except Refused as refused:
-        if isinstance(refused.refusal, ChargeInDispute):
-            return False
-        raise
+    return await database.run(work)

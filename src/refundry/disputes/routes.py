@@ -14,7 +14,6 @@ from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import to_json
-from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.orders.schemas import Order
@@ -61,8 +60,7 @@ SALES_FILTERS = (
 
 async def post_dispute(call: Call) -> Answer:
     """Open a dispute on an order."""
-    # Every member has a default, so that a body may be missing as a whole.
-    request = read_dispute(call.fields() if call.body.strip() else Fields({}, []))
+    request = read_dispute(call.fields())
     told = Told(call.tenant, call.now, call.receipt)
     body = await commands.create_dispute(call.database, told, call.path["id"], request)
     call.services.wake()

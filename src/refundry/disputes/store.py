@@ -62,17 +62,17 @@ def _dispute(row: Record) -> Dispute:
     )
 
 
-async def insert_dispute(tx: Tx, tenant: Tenant, dispute: Dispute) -> None:
-    """Write a new dispute; the caller has locked its order."""
+async def insert_dispute(tx: Tx, tenant: Tenant, dispute: Dispute, *, heard: bool) -> None:
+    """Write a new dispute; the caller has locked its order. heard: told of by the processor."""
     await tx.execute(
         """
         INSERT INTO disputes (account_id, live, order_id, id, created_at, charge_id, amount_minor,
-                              reason, state, processor_reference)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                              reason, state, processor_reference, heard)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         """,
         tenant.account_id, tenant.live, dispute.order_id, dispute.id, dispute.created_at,
         dispute.charge_id, dispute.amount, dispute.reason, dispute.state.value,
-        dispute.processor_reference,
+        dispute.processor_reference, heard,
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ async def name_dispute(tx: Tx, tenant: Tenant, dispute: Dispute, reference: str)
     """Give the processor's name to a dispute that has none."""
     await tx.execute(
         """
-        UPDATE disputes SET processor_reference = $5
+        UPDATE disputes SET processor_reference = $5, heard = true
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
            AND processor_reference IS NULL
         """,
@@ -108,14 +108,19 @@ async def find_by_reference(
     session: Session, reference: str, *, live: bool
 ) -> list[tuple[Tenant, str, str]]:
     """The disputes that a processor knows by a reference, as (tenant, order, dispute): the open
-    ones, or if there is none the closed ones."""
+    ones, or if there is none the closed ones.
+
+    Where it has told of one itself, those that somebody opened by hand with the same reference
+    do not count: accounts must not meet through what they may choose.
+    """
     rows = await session.fetch(
         """
-        SELECT account_id, live, order_id, id, state FROM disputes
+        SELECT account_id, live, order_id, id, state, heard FROM disputes
          WHERE processor_reference = $1 AND live = $2
         """,
         reference, live,
     )  # fmt: skip
+    rows = [row for row in rows if row["heard"]] or rows
     wanted = [row for row in rows if row["state"] == "open"] or rows
     return [(Tenant(row["account_id"], row["live"]), row["order_id"], row["id"]) for row in wanted]
 

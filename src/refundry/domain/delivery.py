@@ -23,11 +23,20 @@ class Verdict(Enum):
     DISABLE = "disable"
 
 
-def next_delivery(attempts: int, first_attempt_at: datetime, *, live: bool) -> datetime | None:
-    """When a delivery is tried again after `attempts` failed ones (>= 1); None: never."""
+def next_delivery(
+    attempts: int, first_attempt_at: datetime, now: datetime, *, live: bool
+) -> datetime | None:
+    """When a delivery is tried again after `attempts` failed ones (>= 1); None: never.
+
+    In live mode a minute from now at the earliest: where nobody delivered for days, all retries
+    would else be used up within seconds.
+    """
     assert attempts >= 1
     retries = _LIVE_RETRIES if live else _TEST_RETRIES
-    return first_attempt_at + retries[attempts - 1] if attempts <= len(retries) else None
+    if attempts > len(retries):
+        return None
+    due_at = first_attempt_at + retries[attempts - 1]
+    return max(due_at, now + _LIVE_RETRIES[0]) if live else due_at
 
 
 def judge(
@@ -45,6 +54,6 @@ def judge(
     return Verdict.KEEP
 
 
-def may_need_action(failing_since: datetime, now: datetime) -> bool:
+def may_need_action(failing_since: datetime, now: datetime, *, warned: bool) -> bool:
     """Whether a webhook has failed for so long that `judge` may say more than KEEP."""
-    return now - failing_since >= _WARN
+    return now - failing_since >= (_GIVE_UP if warned else _WARN)

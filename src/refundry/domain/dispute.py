@@ -157,7 +157,6 @@ def lose(
         made = _charge_back(change, dispute, taken, fraud, new_id, new_sales_id)
     if last:
         _leave_dispute(change)
-    change.close()
     lost = replace(
         dispute,
         state=DisputeState.LOST,

@@ -206,8 +206,12 @@ def split_over(rooms: Sequence[tuple[Charge, int]], amount: int) -> list[tuple[C
 def _with_state(line: Line, now: datetime) -> Line:
     if line.units_left:
         return line
-    state = LineState.FULFILLED if line.fulfilled_units else LineState.CANCELLED
-    return replace(line, state=state, state_times={**line.state_times, state.value: now})
+    states = [LineState.FULFILLED if line.fulfilled_units else LineState.CANCELLED]
+    if line.fulfilled_units and line.returned_units == line.fulfilled_units:
+        # What was shipped came back before the rest was cancelled.
+        states.append(LineState.RETURNED)
+    times = {state.value: now for state in states}
+    return replace(line, state=states[-1], state_times={**line.state_times, **times})
 
 
 def settle_capture(change: Change, operation: Operation, failure: Failure | None) -> None:

@@ -20,6 +20,7 @@ from refundry.domain.order import (
 )
 from refundry.domain.refund import Refund, plan_units_refund, product_estimate
 from refundry.domain.refusal import (
+    InvalidField,
     ItemUnknown,
     Refusal,
     ReturnAccepted,
@@ -136,14 +137,16 @@ def plan_acceptance(
 def _units(
     asks: Sequence[UnitsAsk],
     find: Callable[[int, UnitsAsk], Line | ItemUnknown | SkuAmbiguous],
-) -> dict[int, tuple[int, int]] | ItemUnknown | SkuAmbiguous:
+) -> dict[int, tuple[int, int]] | ItemUnknown | SkuAmbiguous | InvalidField:
     """Units by line, with the index of the first element that names it; the same line twice is
-    added up."""
+    added up. An id and a SKU in one element must name the same line."""
     units: dict[int, tuple[int, int]] = {}
     for index, ask in enumerate(asks):
         line = find(index, ask)
         if not isinstance(line, Line):
             return line
+        if ask.item_id is not None and ask.sku_id is not None and line.sku_id != ask.sku_id:
+            return InvalidField(f"items[{index}].skuId", ask.sku_id)
         first, quantity = units.get(line.position, (index, 0))
         units[line.position] = first, quantity + ask.quantity
     return units

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NoReturn, cast
 
 import msgspec
@@ -126,6 +127,7 @@ def raw_members(text: str) -> dict[str, msgspec.Raw]:
     return {} if text == "{}" else _raw_object.decode(text)
 
 
+@lru_cache(maxsize=8192)
 def money(minor: int, exponent: int) -> msgspec.Raw:
     """An amount on the wire: a JSON number of major units."""
     return msgspec.Raw(major_text(minor, exponent).encode())

@@ -1,7 +1,7 @@
-"""Books what a processor says of an operation, whoever brings the word."""
+"""Books what a processor says of operations, whoever brings the word."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,12 +18,14 @@ from refundry.domain.charge import (
 from refundry.domain.event import Change, Draft
 from refundry.domain.fulfillment import settle_authorization, settle_capture
 from refundry.domain.refund import Refund, RefundState
+from refundry.errors import required
 from refundry.ids import new_uuid
 from refundry.metrics import observe_refund
-from refundry.orders.recording import Rendered, record
-from refundry.orders.store import StoredOrder, lock_order
+from refundry.orders.recording import Recording, Rendered
+from refundry.orders.store import OrderKey, StoredOrder, lock_order, lock_orders, order_key
 from refundry.processors.contract import Declined, NeedsInformation, Settled
 from refundry.refunds import store as refunds_store
+from refundry.refunds.saving import RefundSaving, save_refunds
 from refundry.refunds.store import StoredRefund
 from refundry.refunds.wire import render_draft
 from refundry.sealing import Vault
@@ -44,42 +46,128 @@ Word = Settled | Declined | NeedsInformation
 """An outcome that changes the books."""
 
 
-async def book_outcome(
-    books: Books,
-    tenant: Tenant,
-    order_id: str,
-    operation_id: str,
-    word: Word,
-    now: datetime,
-    *,
-    report_of: OperationKind | None = None,
-) -> bool:
-    """Book an outcome in one transaction; False if it changes nothing.
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """An outcome of an operation, to be booked. now: on the clock of its mode.
 
-    What contradicts a final state is ignored and logged, but for the late failure of a refund.
     report_of: the kind of operation that somebody reports on by himself. Without it the word is
     the answer to a call of ours, which never takes back a success: a repeated call may well be
     answered "refunded already".
     """
 
-    async def work(tx: Tx) -> bool:
-        stored = await lock_order(tx, tenant, order_id)
-        assert stored is not None
-        operation = _find(stored, operation_id)
-        fits = report_of in (None, operation.kind)
-        if not fits or not _changes(operation, word, reported=report_of is not None):
-            log.info("outcome_ignored", operation_id=operation_id, state=operation.state.value,
-                     outcome=type(word).__name__)  # fmt: skip
-            return False
-        refunds = await refunds_store.refunds_of_operation(tx, tenant, order_id, operation_id)
-        change = Change(stored.order, now)
-        _apply(change, operation, [each.refund for each in refunds], word)
-        after = await _save(tx, books, tenant, stored, change, refunds)
-        if after.order.over_refunded and not stored.order.over_refunded:
-            log.error("order_over_refunded", order_id=order_id, operation_id=operation_id)
-        return True
+    tenant: Tenant
+    order_id: str
+    operation_id: str
+    word: Word
+    now: datetime
+    report_of: OperationKind | None = None
 
-    return await books.database.run(work)
+    @property
+    def key(self) -> OrderKey:
+        """The key of its order."""
+        return order_key(self.tenant, self.order_id)
+
+
+class _Ledger:
+    """What one transaction does to orders that it has locked, and to their refunds."""
+
+    def __init__(self, books: Books, orders: dict[OrderKey, StoredOrder]) -> None:
+        self._books = books
+        self.orders = orders
+        self._recording = Recording()
+        self._savings: dict[str, RefundSaving] = {}
+
+    def now(self, refund: StoredRefund) -> StoredRefund:
+        """A refund as it is after what was done before."""
+        saving = self._savings.get(refund.refund.id)
+        return replace(refund, refund=saving.after) if saving else refund
+
+    def record(self, key: OrderKey, change: Change, refunds: Sequence[StoredRefund]) -> None:
+        """Note a change to an order; refunds: those that it may have changed, as they were."""
+        tenant = Tenant(key[0], key[1])
+        known = {each.refund.id: each for each in refunds}
+        render = _renderer(self._books.vault, tenant, known)
+        after = self._recording.record(tenant, self.orders[key], change, render=render)
+        if after.order.over_refunded and not self.orders[key].order.over_refunded:
+            log.error("order_over_refunded", order_id=after.order.id)
+        self.orders[key] = after
+        for refund in change.refunds.values():
+            earlier = self._savings.get(refund.id)
+            before = earlier.before if earlier else known[refund.id].refund
+            self._savings[refund.id] = RefundSaving(tenant, before, refund, change.order)
+
+    async def write(self, tx: Tx) -> None:
+        """Write everything."""
+        await self._recording.write(tx)
+        await save_refunds(tx, list(self._savings.values()), self._books.vault)
+
+    def observe(self) -> None:
+        """Count the refunds that came into another state, once that is committed."""
+        for saving in self._savings.values():
+            if saving.after.state is not saving.before.state:
+                observe_refund(saving.after, live=saving.tenant.live)
+
+
+async def book_outcome(books: Books, booking: Booking) -> bool:
+    """Book an outcome in one transaction; False if it changes nothing.
+
+    What contradicts a final state is ignored and logged, but for the late failure of a refund.
+    """
+
+    async def work(tx: Tx) -> tuple[bool, _Ledger]:
+        stored = required(await lock_order(tx, booking.tenant, booking.order_id))
+        ledger = _Ledger(books, {booking.key: stored})
+        (changed,) = await _book_all(tx, ledger, [booking])
+        return bool(changed), ledger
+
+    changed, ledger = await books.database.run(work)
+    ledger.observe()
+    return changed
+
+
+async def book_outcomes(books: Books, bookings: Sequence[Booking]) -> list[bool | None]:
+    """Book outcomes of any number of orders in one transaction, in their order.
+
+    For each: whether it changed anything; None if somebody else holds its order now, so that
+    nothing was done.
+    """
+
+    async def work(tx: Tx) -> tuple[list[bool | None], _Ledger]:
+        ledger = _Ledger(books, await lock_orders(tx, {booking.key for booking in bookings}))
+        return await _book_all(tx, ledger, bookings), ledger
+
+    results, ledger = await books.database.run(work)
+    ledger.observe()
+    return results
+
+
+async def _book_all(tx: Tx, ledger: _Ledger, bookings: Sequence[Booking]) -> list[bool | None]:
+    mine = [booking for booking in bookings if booking.key in ledger.orders]
+    refunds = await refunds_store.refunds_of_operations(
+        tx, [(booking.key, booking.operation_id) for booking in mine]
+    )
+    results = [
+        _book(ledger, booking, refunds.get(booking.operation_id, []))
+        if booking.key in ledger.orders
+        else None
+        for booking in bookings
+    ]
+    await ledger.write(tx)
+    return results
+
+
+def _book(ledger: _Ledger, booking: Booking, refunds: Sequence[StoredRefund]) -> bool:
+    operation = _find(ledger.orders[booking.key], booking.operation_id)
+    fits = booking.report_of in (None, operation.kind)
+    if not fits or not _changes(operation, booking.word, reported=booking.report_of is not None):
+        log.info("outcome_ignored", operation_id=operation.id, state=operation.state.value,
+                 outcome=type(booking.word).__name__)  # fmt: skip
+        return False
+    now = [ledger.now(each) for each in refunds]
+    change = Change(ledger.orders[booking.key].order, booking.now)
+    _apply(change, operation, [each.refund for each in now], booking.word)
+    ledger.record(booking.key, change, now)
+    return True
 
 
 def _find(stored: StoredOrder, operation_id: str) -> Operation:
@@ -128,42 +216,35 @@ def _apply_refund(
 
 
 async def submit_refunds(
-    books: Books, tenant: Tenant, order_id: str, now: datetime, window: timedelta
+    books: Books, orders: Mapping[OrderKey, datetime], window: timedelta
 ) -> int:
-    """Make the charge-level records of an order's refunds that are due; gives how many refunds.
+    """Make the charge-level records of refunds that are due, in one transaction; gives how many.
 
-    window: refunds that wait for this long at most go along (0: only what is due now). 0 also
-    if somebody else holds the order: its turn comes again.
+    orders: those that have any, with the time on the clock of each. window: refunds that wait for
+    this long at most go along (0: only what is due now). Orders that somebody else holds are
+    passed over: their turn comes again.
     """
 
-    async def work(tx: Tx) -> int:
-        stored = await lock_order(tx, tenant, order_id, skip_locked=True)
-        if stored is None:
-            return 0
-        refunds = await refunds_store.unsubmitted_refunds(tx, tenant, order_id, now + window)
-        if not refunds or not stored.order.charges:
-            return 0
-        if window:
-            await _submit(tx, books, tenant, stored, refunds, now)
-            return len(refunds)
-        for refund in refunds:
-            stored = await _submit(tx, books, tenant, stored, [refund], now)
-        return len(refunds)
+    async def work(tx: Tx) -> tuple[int, _Ledger]:
+        ledger = _Ledger(books, await lock_orders(tx, orders))
+        due = await refunds_store.unsubmitted_refunds(
+            tx, {key: orders[key] + window for key in ledger.orders}
+        )
+        for key, refunds in due.items():
+            for group in [refunds] if window else [[refund] for refund in refunds]:
+                _submit(ledger, key, group, orders[key])
+        await ledger.write(tx)
+        return sum(map(len, due.values())), ledger
 
-    return await books.database.run(work)
+    count, ledger = await books.database.run(work)
+    ledger.observe()
+    return count
 
 
-async def _submit(
-    tx: Tx,
-    books: Books,
-    tenant: Tenant,
-    stored: StoredOrder,
-    refunds: Sequence[StoredRefund],
-    now: datetime,
-) -> StoredOrder:
-    change = Change(stored.order, now)
+def _submit(ledger: _Ledger, key: OrderKey, refunds: Sequence[StoredRefund], now: datetime) -> None:
+    change = Change(ledger.orders[key].order, now)
     settlement.submit(change, [each.refund for each in refunds], new_uuid)
-    return await _save(tx, books, tenant, stored, change, refunds)
+    ledger.record(key, change, refunds)
 
 
 async def expire_refund(
@@ -171,23 +252,29 @@ async def expire_refund(
 ) -> bool:
     """Expire a refund whose bank details did not come; False if that is not so any more."""
 
-    async def work(tx: Tx) -> bool:
+    async def work(tx: Tx) -> _Ledger | None:
         stored = await lock_order(tx, tenant, order_id, skip_locked=True)
         found = await refunds_store.find_refund(tx, tenant, refund_id)
         if stored is None or found is None:
-            return False
+            return None
         token = found.refund.token
         waiting = found.refund.state is RefundState.PENDING_INFORMATION
         if not waiting or token is None or token.expires_at > now:
-            return False
+            return None
         change = Change(stored.order, now)
         members = await _members(tx, tenant, found)
         for member in members:
             settlement.expire(change, change.refunds.get(member.refund.id, member.refund))
-        await _save(tx, books, tenant, stored, change, members)
-        return True
+        key = order_key(tenant, order_id)
+        ledger = _Ledger(books, {key: stored})
+        ledger.record(key, change, members)
+        await ledger.write(tx)
+        return ledger
 
-    return await books.database.run(work)
+    ledger = await books.database.run(work)
+    if ledger is not None:
+        ledger.observe()
+    return ledger is not None
 
 
 async def _members(tx: Tx, tenant: Tenant, found: StoredRefund) -> list[StoredRefund]:
@@ -200,25 +287,6 @@ async def _members(tx: Tx, tenant: Tenant, found: StoredRefund) -> list[StoredRe
             if each.refund.state is RefundState.PENDING_INFORMATION:
                 members[each.refund.id] = each
     return list(members.values())
-
-
-async def _save(
-    tx: Tx,
-    books: Books,
-    tenant: Tenant,
-    stored: StoredOrder,
-    change: Change,
-    refunds: Sequence[StoredRefund],
-) -> StoredOrder:
-    """Write a change to an order and its refunds."""
-    known = {each.refund.id: each for each in refunds}
-    after = await record(tx, tenant, stored, change, render=_renderer(books.vault, tenant, known))
-    for refund in change.refunds.values():
-        before = known[refund.id].refund
-        await refunds_store.save_refund(tx, tenant, before, refund, change.order, books.vault)
-        if refund.state is not before.state:
-            observe_refund(refund, live=tenant.live)
-    return after
 
 
 def _renderer(

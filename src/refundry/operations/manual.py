@@ -6,7 +6,7 @@ from refundry.db.database import Database
 from refundry.domain.charge import Failure, OperationKind
 from refundry.domain.money import find_currency, major_text
 from refundry.errors import NotFound, required
-from refundry.operations.commands import Books, book_outcome
+from refundry.operations.commands import Booking, Books, book_outcome
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, Settled
 from refundry.sealing import open_vault
@@ -67,4 +67,5 @@ async def settle_by_hand(
             tenant.account_id, tenant.live, order_id, operation_id,
         )
     )  # fmt: skip
-    return await book_outcome(books, tenant, order_id, operation_id, word, now, report_of=kind)
+    booking = Booking(tenant, order_id, operation_id, word, now, report_of=kind)
+    return await book_outcome(books, booking)

@@ -11,7 +11,7 @@ import structlog
 
 from refundry.access.store import clock_shift
 from refundry.domain.charge import OperationKind
-from refundry.operations.commands import Books, Word, book_outcome
+from refundry.operations.commands import Booking, Books, Word, book_outcome
 from refundry.operations.disputes import hear_dispute
 from refundry.operations.inbox import Notification
 from refundry.operations.store import find_operation
@@ -88,7 +88,7 @@ async def _apply(books: Books, received: Received, *, received_at: datetime, now
         log.info("notification_ignored", id=notification.id, type=notification.type)
     await books.database.execute(
         "UPDATE processor_notifications SET state = $3, due_at = $4"
-        " WHERE connector = $1 AND id = $2",
+        " WHERE connector = $1 AND id = $2 AND state = 'waiting'",
         received.connector, received.notification.id, state,
         now + _RETRY_EVERY if state == "waiting" else None,
     )  # fmt: skip
@@ -106,9 +106,8 @@ async def _hear_outcome(books: Books, received: Received, now: datetime) -> bool
     tenant, order_id = found
     shift = await clock_shift(books.database, tenant)
     kind = OperationKind(received.notification.type.partition(".")[0])
-    return await book_outcome(
-        books, tenant, order_id, operation_id, word, now + shift, report_of=kind
-    )
+    booking = Booking(tenant, order_id, operation_id, word, now + shift, report_of=kind)
+    return await book_outcome(books, booking)
 
 
 async def retry_due(books: Books, now: datetime) -> int:

@@ -17,13 +17,14 @@ from refundry.webhooks import deliveries
 class Claimed:
     """An operation that this worker asks the processor for. waited: since it was due.
 
-    seq: its place among all operations.
+    seq: its place among all operations. shift: of the clock of its mode from real time.
     """
 
     order_id: str
     seq: int
     submission: Submission
     waited: timedelta
+    shift: timedelta
 
 
 async def claim_operations(
@@ -71,10 +72,10 @@ async def claim_operations(
         """,
         now, now + lease, account_id, limit, list(without_orders),
     )  # fmt: skip
-    return [_claimed(row) for row in rows]
+    return [_claimed(row, now) for row in rows]
 
 
-def _claimed(row: Record) -> Claimed:
+def _claimed(row: Record, now: datetime) -> Claimed:
     submission = Submission(
         key=row["id"],
         tenant=Tenant(row["account_id"], row["live"]),
@@ -89,7 +90,8 @@ def _claimed(row: Record) -> Claimed:
         now=row["now"],
         attempt=row["attempts"],
     )
-    return Claimed(row["order_id"], row["seq"], submission, row["now"] - row["due_at"])
+    waited, shift = row["now"] - row["due_at"], row["now"] - now
+    return Claimed(row["order_id"], row["seq"], submission, waited, shift)
 
 
 async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:

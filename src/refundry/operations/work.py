@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
 import structlog
 
 from refundry import idempotency
-from refundry.access.store import clock_shift
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.domain.charge import OperationKind
@@ -16,13 +16,15 @@ from refundry.domain.retry import needs_attention, next_attempt
 from refundry.metrics import ATTEMPTS, WORKER_LAG
 from refundry.operations import notifications
 from refundry.operations import store as operations_store
+from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import (
+    Booking,
     Books,
-    book_outcome,
     expire_refund,
     submit_refunds,
 )
 from refundry.operations.store import Claimed
+from refundry.orders.store import order_key
 from refundry.processors.contract import InProgress, NeedsInformation, Outcome, Unknown
 from refundry.processors.registry import Registry
 from refundry.refunds import store as refunds_store
@@ -31,6 +33,7 @@ from refundry.settings import Settings
 from refundry.tenant import Tenant
 from refundry.webhooks import deliveries, mailing
 from refundry.webhooks.delivery import Deliverer
+from refundry.webhooks.store import drop_deliveries
 
 _BATCH = 50
 # What a call may take besides the processor's own time before its lease runs out.
@@ -52,6 +55,7 @@ class Worker:
     vault: Vault
     registry: Registry
     deliverer: Deliverer
+    bookkeeper: Bookkeeper
 
     @property
     def books(self) -> Books:
@@ -139,14 +143,20 @@ async def submit_due(worker: Worker, account_id: str | None) -> int:
     due = await refunds_store.due_refunds(
         worker.database, "submit_due_at", worker.clock.now(), account_id, _BATCH
     )
-    orders = {(each.tenant, each.order_id): each.now for each in due}
+    if not due:
+        return 0
+    orders = {order_key(each.tenant, each.order_id): each.now for each in due}
     window = timedelta(seconds=worker.settings.refund_batch_window)
-
-    async def submit(tenant: Tenant, order_id: str, now: datetime) -> int:
-        return await submit_refunds(worker.books, tenant, order_id, now, window)
-
+    try:
+        return await submit_refunds(worker.books, orders, window)
+    except (asyncpg.PostgresError, AssertionError) as error:
+        # Nothing was written: one bad order must not keep the others waiting.
+        log.warning("submissions_split", orders=len(orders), error=type(error).__name__)
     counts = await _all(
-        [lambda t=t, o=o, now=now: submit(t, o, now) for (t, o), now in orders.items()]
+        [
+            lambda key=key, now=now: submit_refunds(worker.books, {key: now}, window)
+            for key, now in orders.items()
+        ]
     )
     return sum(counts)
 
@@ -198,7 +208,8 @@ async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
 
 async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
     submission = claimed.submission
-    now = await _now(worker, submission.tenant)
+    # The clock of the mode, as far from real time as it was when the operation was claimed.
+    now = worker.clock.now() + claimed.shift
     match outcome:
         case InProgress(ask_again):
             due_at = now + ask_again if ask_again else None
@@ -209,14 +220,9 @@ async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
             error = f"asked for bank details of a {submission.kind}"
             await _note_unknown(worker, claimed, error, now)
         case _:
-            await book_outcome(
-                worker.books, submission.tenant, claimed.order_id, submission.key, outcome, now
+            await worker.bookkeeper.book(
+                Booking(submission.tenant, claimed.order_id, submission.key, outcome, now)
             )
-
-
-async def _now(worker: Worker, tenant: Tenant) -> datetime:
-    """The time on a tenant's clock, after a call that may have taken long."""
-    return worker.clock.now() + await clock_shift(worker.database, tenant)
 
 
 async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datetime) -> None:
@@ -260,6 +266,9 @@ async def tidy(worker: Worker) -> None:
     """Delete what has outlived its use."""
     while await idempotency.purge(worker.database, worker.clock.now()):
         await asyncio.sleep(0)
+    # Of a worker that died while it dropped them, and of events written while a webhook ended.
+    for tenant, webhook_id in await deliveries.forsaken(worker.database):
+        await drop_deliveries(worker.database, tenant, webhook_id)
     old = worker.clock.now() - _ATTEMPTS_KEPT
     while await deliveries.purge(worker.database, old, _PURGED_AT_ONCE):
         await asyncio.sleep(0)

@@ -32,7 +32,7 @@ from refundry.http.document import JsonValue, raw_members, to_json, to_json_text
 from refundry.http.fields import MAX_METADATA_KEYS, metadata_text
 from refundry.idempotency import Receipt
 from refundry.ids import new_fulfillment_id, new_number, new_uuid
-from refundry.orders import store
+from refundry.orders import saving, store
 from refundry.orders.reading import ReadOrder
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import OrderFacts, SourceFacts, StoredOrder
@@ -67,7 +67,7 @@ async def ingest_order(
 
     async def work(tx: Tx) -> bytes:
         try:
-            if not await store.insert_order(tx, tenant, stored):
+            if not await saving.insert_order(tx, tenant, stored):
                 raise Refused(OrderExists(order.id))
         except asyncpg.UniqueViolationError as error:
             raise Refused(_taken(error, read)) from error
@@ -195,7 +195,7 @@ async def _apply(
         _accept(change, now)
     if not change.drafts:
         return stored
-    await store.update_facts(tx, tenant, stored.order.id, facts)
+    await saving.update_facts(tx, tenant, stored.order.id, facts)
 
     def render(draft: Draft) -> Rendered | None:
         if draft.type is not EventType.ORDER_UPDATED:

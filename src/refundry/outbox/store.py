@@ -12,8 +12,15 @@ _STEP = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be appended. object, previous: JSON text. sealed_token: see `TOKEN_GAP`."""
+    """An event to be appended. sequence: its place among the events of its order.
 
+    object, previous: JSON text. sealed_token: see `TOKEN_GAP`.
+    """
+
+    tenant: Tenant
+    order_id: str
+    sequence: int
+    created_at: datetime
     id: str
     type: str
     object: str
@@ -39,9 +46,9 @@ TOKEN_GAP = "00000000-token-kept-apart-000000000000"  # noqa: S105 - stands for 
 """Stands in a stored payload where a refund token belongs; the token is kept encrypted."""
 
 
-# Pieces of the statements that write events. b: the account and mode; e: an event in the making.
+# Pieces of the statements that write events. e: an event in the making.
 SUBSCRIBED = """ARRAY(SELECT w.id FROM webhooks w
-                           WHERE w.account_id = b.account_id AND w.live = b.live AND w.enabled
+                           WHERE w.account_id = e.account_id AND w.live = e.live AND w.enabled
                              AND e.type = ANY (w.types)
                            ORDER BY w.seq)"""
 DELIVER_WRITTEN = """INSERT INTO deliveries (account_id, live, webhook_id, event_id, due_at)
@@ -55,44 +62,42 @@ def event_times(now: datetime, last: datetime | None, count: int) -> list[dateti
     return [first + index * _STEP for index in range(count)]
 
 
-async def append_events(
-    tx: Tx,
-    tenant: Tenant,
-    order_id: str,
-    events: Sequence[NewEvent],
-    times: Sequence[datetime],
-    first_sequence: int,
-) -> None:
-    """Write events of one order, in their order; first_sequence: of the first of them.
+async def append_events(tx: Tx, events: Sequence[NewEvent]) -> None:
+    """Write events, those of one order in their order.
 
     Each goes to the enabled webhooks that subscribe to its type, as deliveries that are due.
     """
     await tx.execute(
-        f"""
-        WITH written AS (
-            INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object,
-                                previous, sealed_token, created_at, webhook_ids)
-            SELECT $1, $2, $3, e.sequence, e.id, e.type, e.object, e.previous, e.sealed,
-                   e.created_at, {SUBSCRIBED}
-              FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-                          $9::bytea[], $10::timestamptz[])
-                   WITH ORDINALITY
-                   AS e (sequence, id, type, object, previous, sealed, created_at, place)
-             CROSS JOIN (SELECT $1::text AS account_id, $2::boolean AS live) AS b
-             ORDER BY e.place
-            RETURNING account_id, live, id, created_at, webhook_ids
-        )
-        {DELIVER_WRITTEN}
-        """,
-        tenant.account_id, tenant.live, order_id,
-        [first_sequence + index for index in range(len(events))],
+        _APPEND,
+        [event.tenant.account_id for event in events],
+        [event.tenant.live for event in events],
+        [event.order_id for event in events],
+        [event.sequence for event in events],
         [event.id for event in events],
         [event.type for event in events],
         [event.object for event in events],
         [event.previous for event in events],
         [event.sealed_token for event in events],
-        list(times),
-    )  # fmt: skip
+        [event.created_at for event in events],
+    )
+
+
+_APPEND = f"""
+WITH written AS (
+    INSERT INTO events (account_id, live, order_id, order_sequence, id, type, object, previous,
+                        sealed_token, created_at, webhook_ids)
+    SELECT e.account_id, e.live, e.order_id, e.sequence, e.id, e.type, e.object, e.previous,
+           e.sealed, e.created_at, {SUBSCRIBED}
+      FROM unnest($1::text[], $2::boolean[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+                  $7::text[], $8::text[], $9::bytea[], $10::timestamptz[])
+           WITH ORDINALITY
+           AS e (account_id, live, order_id, sequence, id, type, object, previous, sealed,
+                 created_at, place)
+     ORDER BY e.place
+    RETURNING account_id, live, id, created_at, webhook_ids
+)
+{DELIVER_WRITTEN}
+"""
 
 
 async def find_events(

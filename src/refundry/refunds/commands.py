@@ -20,6 +20,7 @@ from refundry.orders.commands import lock_or_refuse, merged_metadata
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import order_by_invoice
 from refundry.refunds import store
+from refundry.refunds.saving import RefundSaving, save_refunds
 from refundry.refunds.store import NewRefund, StoredRefund
 from refundry.refunds.wire import refund_view, render_draft
 from refundry.sealing import Vault
@@ -169,7 +170,7 @@ async def _merge(
     def render(draft: Draft) -> Rendered | None:
         return render_draft(draft, live=tenant.live, vault=vault, sealed_token=stored.sealed_token)
 
-    await store.save_refund(tx, tenant, before, after, change.order, vault)
+    await save_refunds(tx, [RefundSaving(tenant, before, after, change.order)], vault)
     await record(tx, tenant, order, change, render=render)
     return replace(stored, refund=after)
 

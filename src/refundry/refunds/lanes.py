@@ -14,6 +14,7 @@ import structlog
 from refundry.db.database import Database, Unreachable
 from refundry.domain.order import Order
 from refundry.errors import Refused
+from refundry.orders.store import OrderKey, order_key
 from refundry.refunds import store
 from refundry.refunds.commands import (
     RefundRequest,
@@ -22,7 +23,7 @@ from refundry.refunds.commands import (
     find_order_id,
     planned,
 )
-from refundry.refunds.store import NewRefund, OrderKey, order_key, with_refund
+from refundry.refunds.store import NewRefund, with_refund
 from refundry.tenant import Tenant
 
 # How many groups are in flight at once: while one commits, the next is being planned.

@@ -1,6 +1,5 @@
 """Refunds and their parts in the database, and the write of a new refund in one statement."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,18 +7,25 @@ from typing import Any
 
 import msgspec
 
-from refundry.db.database import Record, Session, Tx
+from refundry.db.database import Record, Session
 from refundry.domain.cells import EMPTY, Cells
-from refundry.domain.charge import OPEN_STATES, OperationState
+from refundry.domain.charge import OperationState
 from refundry.domain.event import EventType
 from refundry.domain.money import find_currency
 from refundry.domain.order import Line, Order, OrderState, hold
 from refundry.domain.refund import Element, Part, Refund, RefundState, RefundType, Token
 from refundry.errors import required
 from refundry.ids import new_uuid
-from refundry.orders.store import cells_text, flatten, read_array, unflatten
+from refundry.orders.store import (
+    OrderKey,
+    cells_text,
+    columns,
+    flatten,
+    order_key,
+    read_array,
+    unflatten,
+)
 from refundry.outbox.store import DELIVER_WRITTEN, SUBSCRIBED, event_times
-from refundry.sealing import Vault
 from refundry.tenant import Tenant
 
 
@@ -54,15 +60,6 @@ class _StoredElement(msgspec.Struct, array_like=True):
 
 
 _elements = msgspec.json.Decoder(list[_StoredElement])
-
-
-OrderKey = tuple[str, bool, str]
-"""Account, mode and id of an order."""
-
-
-def order_key(tenant: Tenant, order_id: str) -> OrderKey:
-    """The key of an order."""
-    return tenant.account_id, tenant.live, order_id
 
 
 async def find_refundable(session: Session, tenant: Tenant, order_id: str) -> Order | None:
@@ -282,7 +279,7 @@ def _refund_columns(news: Sequence[NewRefund]) -> list[list[Any]]:
         [new.refund.created_at for new in news],
         [new.refund.type.value if new.refund.type else None for new in news],
         [new.refund.amount for new in news],
-        [_elements_text(new.refund) for new in news],
+        [elements_text(new.refund) for new in news],
         [_texts_text([e.sku_id for e in new.refund.elements if e.sku_id]) for new in news],
         [new.refund.reason for new in news],
         [new.refund.metadata for new in news],
@@ -322,27 +319,8 @@ def _texts_text(texts: Sequence[str]) -> str:
     return "{" + ",".join(f'"{text}"' for text in escaped) + "}"
 
 
-async def insert_return_refund(
-    tx: Tx, tenant: Tenant, refund: Refund, submit_due_at: datetime
-) -> None:
-    """Write a refund that a return made; the order's row is locked and written by the caller."""
-    positions, cells = flatten(refund.shares)
-    await tx.execute(
-        """
-        INSERT INTO refunds (account_id, live, order_id, id, created_at, currency, exponent,
-            amount_minor, elements, sku_ids, reason, invoice_id, share_lines, shares,
-            submit_due_at, return_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-        """,
-        tenant.account_id, tenant.live, refund.order_id, refund.id, refund.created_at,
-        refund.currency.code, refund.currency.exponent, refund.amount, _elements_text(refund),
-        [e.sku_id for e in refund.elements if e.sku_id], refund.reason, refund.invoice_id,
-        positions, cells, submit_due_at, refund.return_id,
-    )  # fmt: skip
-
-
 _SELECT = """
-SELECT r.id, r.order_id, r.created_at, r.currency, r.type, r.amount_minor, r.refunded_minor,
+SELECT r.seq, r.id, r.order_id, r.created_at, r.currency, r.type, r.amount_minor, r.refunded_minor,
        r.elements, r.state, r.reason, r.failure_reason, r.metadata, r.invoice_id, r.share_lines,
        r.shares, r.refunded_shares, r.submit_due_at, r.sealed_token, r.token_expires_at,
        r.attention_since, r.return_id,
@@ -384,38 +362,62 @@ async def find_refund(session: Session, tenant: Tenant, refund_id: str) -> Store
     return found[0] if found else None
 
 
+async def refunds_of_operations(
+    session: Session, operations: Sequence[tuple[OrderKey, str]]
+) -> dict[str, list[StoredRefund]]:
+    """The refunds that charge-level records pay, oldest first, by the id of the record."""
+    rows = await session.fetch(
+        f"""
+        SELECT k.operation_id, r.*
+          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[])
+               AS k (account_id, live, order_id, operation_id)
+          JOIN refund_parts k_p
+            ON k_p.account_id = k.account_id AND k_p.live = k.live AND k_p.order_id = k.order_id
+           AND k_p.operation_id = k.operation_id
+         CROSS JOIN LATERAL ({_SELECT}
+                WHERE r.account_id = k_p.account_id AND r.live = k_p.live
+                  AND r.order_id = k_p.order_id AND r.id = k_p.refund_id) AS r
+         ORDER BY r.seq
+        """,
+        *columns([(*key, operation_id) for key, operation_id in operations], 4),
+    )
+    found: dict[str, list[StoredRefund]] = {}
+    for row in rows:
+        found.setdefault(row["operation_id"], []).append(_stored(row))
+    return found
+
+
 async def refunds_of_operation(
     session: Session, tenant: Tenant, order_id: str, operation_id: str
 ) -> list[StoredRefund]:
     """The refunds that a charge-level record pays, oldest first."""
-    rows = await session.fetch(
-        _SELECT
-        + """
-         WHERE r.account_id = $1 AND r.live = $2 AND r.order_id = $3
-           AND r.id IN (SELECT refund_id FROM refund_parts
-                         WHERE account_id = $1 AND live = $2 AND order_id = $3
-                           AND operation_id = $4)
-         ORDER BY r.seq
-        """,
-        tenant.account_id, tenant.live, order_id, operation_id,
-    )  # fmt: skip
-    return [_stored(row) for row in rows]
+    key = order_key(tenant, order_id)
+    found = await refunds_of_operations(session, [(key, operation_id)])
+    return found.get(operation_id, [])
 
 
 async def unsubmitted_refunds(
-    session: Session, tenant: Tenant, order_id: str, window_end: datetime
-) -> list[StoredRefund]:
-    """The pending refunds of an order that wait for submission until `window_end`, oldest first."""
+    session: Session, orders: Mapping[OrderKey, datetime]
+) -> dict[OrderKey, list[StoredRefund]]:
+    """The pending refunds of orders that wait for submission until a time each, oldest first."""
     rows = await session.fetch(
-        _SELECT
-        + """
-         WHERE r.account_id = $1 AND r.live = $2 AND r.order_id = $3 AND r.state = 'pending'
-           AND r.submit_due_at <= $4
+        f"""
+        SELECT k.account_id AS key_account, k.live AS key_live, r.*
+          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::timestamptz[])
+               AS k (account_id, live, order_id, until)
+         CROSS JOIN LATERAL ({_SELECT}
+                WHERE r.account_id = k.account_id AND r.live = k.live
+                  AND r.order_id = k.order_id AND r.state = 'pending'
+                  AND r.submit_due_at <= k.until) AS r
          ORDER BY r.seq
         """,
-        tenant.account_id, tenant.live, order_id, window_end,
-    )  # fmt: skip
-    return [_stored(row) for row in rows]
+        *columns([(*key, until) for key, until in orders.items()], 4),
+    )
+    found: dict[OrderKey, list[StoredRefund]] = {}
+    for row in rows:
+        key = row["key_account"], row["key_live"], row["order_id"]
+        found.setdefault(key, []).append(_stored(row))
+    return found
 
 
 def _stored(row: Record) -> StoredRefund:
@@ -472,7 +474,8 @@ def _read_elements(text: str | None) -> tuple[Element, ...]:
     )  # fmt: skip
 
 
-def _elements_text(refund: Refund) -> str | None:
+def elements_text(refund: Refund) -> str | None:
+    """The elements of an item-level refund as they are stored."""
     if not refund.elements:
         return None
     stored = [
@@ -483,69 +486,6 @@ def _elements_text(refund: Refund) -> str | None:
         for e in refund.elements
     ]  # fmt: skip
     return msgspec.json.encode(stored).decode()
-
-
-async def save_refund(
-    tx: Tx, tenant: Tenant, before: Refund, after: Refund, order: Order, vault: Vault
-) -> None:
-    """Store a refund's new state and parts. A final state stays, but for a late failure."""
-    secret = after.token.secret if after.token else ""
-    shares = flatten(after.refunded_shares)[1] if after.refunded else None
-    tag = await tx.execute(
-        """
-        UPDATE refunds
-           SET state = $5, refunded_minor = $6, refunded_shares = $7, elements = $8,
-               failure_reason = $9, metadata = $10, token_expires_at = $11,
-               token_hash = coalesce($12, token_hash),
-               sealed_token = CASE WHEN $11::timestamptz IS NULL THEN NULL
-                                   ELSE coalesce($13, sealed_token) END,
-               submit_due_at = CASE WHEN $14 THEN NULL ELSE submit_due_at END,
-               attention_since = CASE WHEN $15 THEN attention_since END
-         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
-           AND (state IN ('pending', 'pending_information') OR state = $5
-                OR (state = 'succeeded' AND $5 = 'failed'))
-        """,
-        tenant.account_id, tenant.live, after.order_id, after.id, after.state.value,
-        after.refunded, shares, _elements_text(after), after.failure_reason, after.metadata,
-        after.token.expires_at if after.token else None,
-        token_hash(secret) if secret else None, vault.seal(secret) if secret else None,
-        after.submitted, after.needs_attention,
-    )  # fmt: skip
-    assert tag == "UPDATE 1", f"refund {after.id} has ended already"
-    await _save_parts(tx, tenant, before, after, order)
-
-
-async def _save_parts(tx: Tx, tenant: Tenant, before: Refund, after: Refund, order: Order) -> None:
-    """Insert new parts, and mark which of them are open."""
-    if not after.parts:
-        return
-    states = {o.id: o.state for charge in order.charges for o in charge.operations}
-    known = {part.operation_id for part in before.parts}
-    for part in after.parts:
-        if part.operation_id not in known:
-            await tx.execute(
-                """
-                INSERT INTO refund_parts (account_id, live, order_id, refund_id, operation_id,
-                                          charge_id, amount_minor, open)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                """,
-                tenant.account_id, tenant.live, after.order_id, after.id, part.operation_id,
-                part.charge_id, part.amount, states[part.operation_id] in OPEN_STATES,
-            )  # fmt: skip
-    await tx.execute(
-        """
-        UPDATE refund_parts SET open = false
-         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND refund_id = $4 AND open
-           AND operation_id = ANY ($5::text[])
-        """,
-        tenant.account_id, tenant.live, after.order_id, after.id,
-        [part.operation_id for part in after.parts if states[part.operation_id] not in OPEN_STATES],
-    )  # fmt: skip
-
-
-def token_hash(secret: str) -> bytes:
-    """What a refund token is looked up by."""
-    return hashlib.sha256(secret.encode()).digest()
 
 
 async def flag_attention(

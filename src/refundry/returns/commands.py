@@ -17,7 +17,7 @@ from refundry.metrics import observe_refund
 from refundry.orders.commands import lock_or_refuse, merged_metadata
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import StoredOrder
-from refundry.refunds.store import insert_return_refund
+from refundry.refunds.saving import insert_return_refund
 from refundry.refunds.wire import render_draft
 from refundry.returns import store
 from refundry.returns.reading import ReturnRequest, ReturnUpdate

@@ -8,7 +8,6 @@ from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import to_json
-from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.orders.store import find_orders
@@ -41,8 +40,7 @@ async def post_return(call: Call) -> Answer:
 
 async def post_return_update(call: Call) -> Answer:
     """Accept goods that arrived, or change what is kept with a return."""
-    document = call.document if call.body.strip() else {}
-    update = read_return_update(Fields(document, []), document)
+    update = read_return_update(call.fields(), call.document)
     window = timedelta(seconds=call.services.settings.refund_batch_window)
     desk = commands.ReturnDesk(call.database, call.services.vault, window)
     body = await commands.update_return(

@@ -98,6 +98,7 @@ class NewReturn(Struct, rename="camel", forbid_unknown_fields=True):
         no.ReturnDuringDispute(),
         no.ItemUnknown("items[0].itemId", "181629488650"),
         no.SkuAmbiguous("items[0].skuId", "sku-tee"),
+        no.InvalidField("items[0].skuId", "sku-cap"),
         no.ReturnTooLarge("items[0].qty"),
         no.ConcurrentUpdate(),
     )
@@ -142,6 +143,8 @@ class ReturnUpdate(Struct, rename="camel", forbid_unknown_fields=True):
     )
     REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (
         no.ItemUnknown("items[0].itemId", "181629488650"),
+        no.SkuAmbiguous("items[0].skuId", "sku-tee"),
+        no.InvalidField("items[0].skuId", "sku-cap"),
         no.ReturnDuringDispute(),
         no.ReturnAccepted("ret_c95c7f27-7e6e-4455-b288-9b01b0600db9"),
         no.ReturnTooLarge("items[0].qty"),

@@ -8,6 +8,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,6 +22,14 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 # The name server should answer well before a request for a new webhook is given up.
 _RESOLVE_SECONDS = 1.5
+# The loop's own resolver has four threads: as many hosts with dead name servers would stop it.
+_NAME_THREADS = ThreadPoolExecutor(64, "resolve")
+# Closed although `is_global` says otherwise, in some versions of Python or all: a cloud's own
+# service for its machines (Azure), protocol assignments with one more (RFC 6890), and the
+# addresses of a site (RFC 3879).
+_CLOSED = tuple(
+    ipaddress.ip_network(each) for each in ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10")
+)
 log = structlog.get_logger("refundry.webhooks")
 
 
@@ -51,8 +61,10 @@ class Guard:
         return all(self._open(each) for each in _meanings(found))
 
     def _open(self, address: _Address) -> bool:
-        if any(address.version == net.version and address in net for net in self._networks):
+        if _is_in(address, self._networks):
             return True
+        if _is_in(address, _CLOSED):
+            return False
         return address.is_global and not address.is_multicast and not address.is_reserved
 
     async def refuses(self, host: str) -> bool:
@@ -66,6 +78,10 @@ class Guard:
         except (OSError, UnicodeError, TimeoutError):
             return False
         return not all(self.allows(str(each[4][0])) for each in found)
+
+
+def _is_in(address: _Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == net.version and address in net for net in networks)
 
 
 def _meanings(address: _Address) -> list[_Address]:
@@ -117,7 +133,9 @@ class GuardedResolver(AbstractResolver):
 async def _look_up(
     host: str, port: int, family: int
 ) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    ask = partial(
+        socket.getaddrinfo,
+        host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG,
+    )  # fmt: skip
     loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(  # pyright: ignore[reportReturnType] - wider in typeshed
-        host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
-    )
+    return await loop.run_in_executor(_NAME_THREADS, ask)  # pyright: ignore[reportReturnType]

@@ -78,11 +78,14 @@ async def update_webhook(
         before = await _lock(tx, tenant, webhook_id)
         after = changed(before, read(Transport(before.transport_type)), vault, now)
         await store.save_webhook(tx, after)
-        if not after.enabled:
-            await store.drop_deliveries(tx, tenant, webhook_id)
         return to_json(webhook_view(after, vault))
 
-    return await database.run(work)
+    # Before it is enabled again, whatever still waits from the time before; after it is disabled,
+    # what waits now.
+    await store.drop_deliveries(database, tenant, webhook_id)
+    body = await database.run(work)
+    await store.drop_deliveries(database, tenant, webhook_id)
+    return body
 
 
 def changed(webhook: Webhook, ask: WebhookAsk, vault: Vault, now: datetime) -> Webhook:
@@ -99,7 +102,7 @@ def changed(webhook: Webhook, ask: WebhookAsk, vault: Vault, now: datetime) -> W
         ),
         enabled=webhook.enabled if ask.enabled is None else ask.enabled,
     )
-    if ask.enabled:
+    if ask.enabled and not webhook.enabled:
         after = replace(
             after, failing_since=None, warned_at=None, disabled_at=None, disabled_reason=None
         )
@@ -133,10 +136,10 @@ async def delete_webhook(database: Database, tenant: Tenant, webhook_id: str) ->
 
     async def work(tx: Tx) -> None:
         await _lock(tx, tenant, webhook_id)
-        await store.drop_deliveries(tx, tenant, webhook_id)
         await store.delete_webhook(tx, tenant, webhook_id)
 
     await database.run(work)
+    await store.drop_deliveries(database, tenant, webhook_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +184,10 @@ async def rotate_token(
 
     async def work(tx: Tx) -> Tokens:
         webhook = await _lock(tx, tenant, webhook_id)
+        # The time of its change is also what tells workers that they know an older one.
         after = replace(
             webhook,
+            updated_at=now,
             sealed_token=vault.seal(new_signing_token()),
             sealed_old_token=webhook.sealed_token if overlap else None,
             old_token_until=now + overlap if overlap else None,

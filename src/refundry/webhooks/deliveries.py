@@ -37,7 +37,7 @@ _WAITING = """
          WHERE $1::text IS NULL OR p.account_id = $1
     ),
     due AS (
-        SELECT w.account_id, w.live, w.id, w.updated_at, p.due_at,
+        SELECT w.account_id, w.live, w.id, w.updated_at, w.sealed_token AS token, p.due_at,
                a.test_clock_shift * (NOT w.live)::int AS shift, a.expanded_events,
                CASE w.api_version
                     WHEN 'default' THEN
@@ -55,6 +55,11 @@ _WAITING = """
            AND p.due_at <= $2::timestamptz + a.test_clock_shift * (NOT p.live)::int
     )
 """
+
+
+Mark = tuple[datetime, bytes]
+"""What differs after each change of a webhook: its time, and its sealed token when that was
+changed alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,13 @@ class Due:
 class Batch:
     """Deliveries of one webhook whose lane is ours, the earliest due first.
 
-    updated_at: of the webhook. shift: of the clock of its mode. expanded: whether the account
-    may have expanded events.
+    mark: of the webhook as it now is. shift: of the clock of its mode. expanded: whether the
+    account may have expanded events.
     """
 
     tenant: Tenant
     webhook_id: str
-    updated_at: datetime
+    mark: Mark
     version: str
     shift: timedelta
     expanded: bool
@@ -102,31 +107,44 @@ class Ours:
 
 
 async def take_due(
-    session: Session, *, now: datetime, account_id: str | None, ours: Ours, limit: int
+    session: Session,
+    *,
+    now: datetime,
+    account_id: str | None,
+    ours: Ours,
+    limit: int,
+    most_lanes: int,
 ) -> list[Batch]:
-    """Take every free lane with deliveries that are due; gives these and more for our own lanes.
+    """Take free lanes with deliveries that are due; gives these and more for our own lanes.
 
-    now: real time. limit: deliveries per webhook.
+    now: real time. limit: deliveries per webhook. most_lanes: how many are taken, of those that
+    wait for the longest; those that we took before and did not open come last.
     """
     rows = await session.fetch(
         f"""
         WITH RECURSIVE {_WAITING},
-        taken AS (
-            INSERT INTO webhook_lanes AS l (account_id, live, webhook_id, owner, leased_until)
-            SELECT f.account_id, f.live, f.id, $3, now() + make_interval(secs => $8)
+        free AS (
+            SELECT f.account_id, f.live, f.id
               FROM due f
               LEFT JOIN webhook_lanes h
                 ON h.account_id = f.account_id AND h.live = f.live AND h.webhook_id = f.id
              WHERE f.id <> ALL ($4::text[])
                AND (h.owner IS NULL OR h.owner = $3 OR h.leased_until <= now())
+             ORDER BY h.owner IS NOT NULL AND h.owner = $3, f.due_at
+             LIMIT $9
+        ),
+        taken AS (
+            INSERT INTO webhook_lanes AS l (account_id, live, webhook_id, owner, leased_until)
+            SELECT f.account_id, f.live, f.id, $3, now() + make_interval(secs => $8)
+              FROM free f
              ORDER BY f.account_id, f.live, f.id
             ON CONFLICT (account_id, live, webhook_id) DO UPDATE
                SET owner = excluded.owner, leased_until = excluded.leased_until
              WHERE l.owner = excluded.owner OR l.leased_until <= now()
             RETURNING l.webhook_id
         )
-        SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at, f.shift, f.expanded_events,
-               f.version,
+        SELECT f.account_id, f.live, f.id AS webhook_id, f.updated_at, f.token, f.shift,
+               f.expanded_events, f.version,
                d.event_id AS id, d.number, d.attempts, d.first_attempt_at, d.single,
                e.type, e.object, e.previous, e.sealed_token, e.created_at, e.order_sequence,
                e.webhook_ids, e.order_id
@@ -145,7 +163,7 @@ async def take_due(
          ORDER BY f.account_id, f.live, f.id, d.due_at
         """,
         account_id, now, ours.owner, list(ours.lanes), list(ours.busy), list(ours.keys), limit,
-        LEASE_SECONDS,
+        LEASE_SECONDS, most_lanes,
     )  # fmt: skip
     return _batches(rows)
 
@@ -159,7 +177,7 @@ def _batches(rows: Sequence[Record]) -> list[Batch]:
         Batch(
             tenant=Tenant(account_id, live),
             webhook_id=webhook_id,
-            updated_at=group[0]["updated_at"],
+            mark=(group[0]["updated_at"], group[0]["token"]),
             version=group[0]["version"] or VERSIONS[0],
             shift=group[0]["shift"],
             expanded=group[0]["expanded_events"],
@@ -191,10 +209,10 @@ def _due(row: Record) -> Due:
     )
 
 
-async def renew_lanes(session: Session, owner: str) -> dict[str, datetime]:
+async def renew_lanes(session: Session, owner: str) -> dict[str, Mark]:
     """Hold an owner's lanes for longer; those of webhooks that may not be sent to are given up.
 
-    Gives the webhooks whose lanes are still the owner's, with the time of their last change.
+    Gives the webhooks whose lanes are still the owner's, with their marks.
     """
     rows = await session.fetch(
         """
@@ -203,11 +221,11 @@ async def renew_lanes(session: Session, owner: str) -> dict[str, datetime]:
           FROM webhooks w
          WHERE l.owner = $1 AND w.enabled
            AND w.account_id = l.account_id AND w.live = l.live AND w.id = l.webhook_id
-        RETURNING l.webhook_id, w.updated_at
+        RETURNING l.webhook_id, w.updated_at, w.sealed_token
         """,
         owner, LEASE_SECONDS,
     )  # fmt: skip
-    return {row["webhook_id"]: row["updated_at"] for row in rows}
+    return {row["webhook_id"]: (row["updated_at"], row["sealed_token"]) for row in rows}
 
 
 async def release_lanes(session: Session, owner: str, webhook_ids: Sequence[str]) -> None:
@@ -237,6 +255,23 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
     )
 
 
+async def forsaken(session: Session) -> list[tuple[Tenant, str]]:
+    """The webhooks that are disabled or deleted and have outstanding deliveries all the same."""
+    rows = await session.fetch(
+        f"""
+        WITH RECURSIVE {_WAITING}
+        SELECT p.account_id, p.live, p.webhook_id
+          FROM waiting p
+         WHERE NOT EXISTS (
+            SELECT FROM webhooks w
+             WHERE w.account_id = p.account_id AND w.live = p.live AND w.id = p.webhook_id
+               AND w.enabled)
+        """,
+        None, None,
+    )  # fmt: skip
+    return [(Tenant(row["account_id"], row["live"]), row["webhook_id"]) for row in rows]
+
+
 async def oldest_due(session: Session, now: datetime) -> float:
     """For how many seconds the delivery that is due for the longest has been so."""
     waited = await session.fetchval(
@@ -252,23 +287,41 @@ async def oldest_due(session: Session, now: datetime) -> float:
 async def purge(session: Session, before: datetime, limit: int) -> int:
     """Delete attempts that began before a time, some at a time; gives how many went.
 
-    A delivery that has ended goes with the attempts that it was known by.
+    Their deliveries stay: what an endpoint missed is what has none that succeeded. As in
+    `_WAITING`, one step per webhook finds those that have old ones.
     """
     return await session.fetchval(
         """
-        WITH old AS (
-            SELECT account_id, live, webhook_id, event_id, number, attempt
-              FROM attempts WHERE started_at < $1 LIMIT $2
+        WITH RECURSIVE oldest AS (
+            (SELECT account_id, live, webhook_id, started_at FROM attempts
+              ORDER BY account_id, live, webhook_id, started_at
+              LIMIT 1)
+            UNION ALL
+            SELECT n.account_id, n.live, n.webhook_id, n.started_at
+              FROM oldest p
+             CROSS JOIN LATERAL (
+                SELECT account_id, live, webhook_id, started_at FROM attempts a
+                 WHERE (a.account_id, a.live, a.webhook_id)
+                       > (p.account_id, p.live, p.webhook_id)
+                 ORDER BY account_id, live, webhook_id, started_at
+                 LIMIT 1) AS n
+        ), old AS (
+            SELECT a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt
+              FROM oldest o
+             CROSS JOIN LATERAL (
+                SELECT a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt
+                  FROM attempts a
+                 WHERE a.account_id = o.account_id AND a.live = o.live
+                   AND a.webhook_id = o.webhook_id AND a.started_at < $1
+                 ORDER BY a.started_at
+                 LIMIT $2) AS a
+             WHERE o.started_at < $1
+             LIMIT $2
         ), gone AS (
             DELETE FROM attempts a USING old o
              WHERE (a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt)
                    = (o.account_id, o.live, o.webhook_id, o.event_id, o.number, o.attempt)
-            RETURNING a.account_id, a.live, a.webhook_id, a.event_id, a.number
-        ), ended AS (
-            DELETE FROM deliveries d USING gone g
-             WHERE (d.account_id, d.live, d.webhook_id, d.event_id, d.number)
-                   = (g.account_id, g.live, g.webhook_id, g.event_id, g.number)
-               AND d.due_at IS NULL
+            RETURNING 1
         )
         SELECT count(*) FROM gone
         """,

@@ -20,10 +20,11 @@ from refundry.domain.delivery import Verdict, next_delivery
 from refundry.ids import new_uuid
 from refundry.metrics import observe_delivery, observe_delivery_lag
 from refundry.sealing import Vault
+from refundry.tenant import Tenant
 from refundry.webhooks import deliveries
 from refundry.webhooks.deliveries import Batch, Due, Ours
 from refundry.webhooks.disabling import look_after
-from refundry.webhooks.lanes import BATCH, MOST_AT_ONCE, Lane
+from refundry.webhooks.lanes import MOST_AT_ONCE, MOST_TAKEN, Lane, share
 from refundry.webhooks.recording import Failing, Recorder, Result
 from refundry.webhooks.rendering import expand, render
 from refundry.webhooks.sending import ATTEMPT_SECONDS, Courier, Outcome
@@ -34,6 +35,7 @@ _POLL_SECONDS = 0.5
 # A third of the lease would do; a webhook that was switched off is noticed here, too.
 _RENEW_SECONDS = 1.0
 _MOST_OPENED = 10_000
+_CLOSED = "its secrets cannot be opened with the encryption keys of this service"
 log = structlog.get_logger("refundry.webhooks")
 
 
@@ -54,6 +56,7 @@ class Deliverer:
         self._keeper: asyncio.Task[None] | None = None
         self._senders: set[asyncio.Task[None]] = set()
         self._chores: set[asyncio.Task[None]] = set()
+        self._failing: dict[str, Failing] = {}
         self._stopping = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -103,6 +106,9 @@ class Deliverer:
             if self._stopping:
                 return 0
             lanes = self._lanes.values()
+            known, each = len(lanes), share(len(lanes) + MOST_TAKEN)
+            for lane in lanes:
+                lane.share = each
             ours = Ours(
                 self._owner,
                 [lane.webhook_id for lane in lanes],
@@ -111,11 +117,15 @@ class Deliverer:
             )
             asked_at = self._clock.monotonic()
             batches = await deliveries.take_due(
-                self._database, now=self._clock.now(), account_id=account_id, ours=ours, limit=BATCH
-            )
-            return sum([await self._feed(batch, asked_at) for batch in batches])
+                self._database, now=self._clock.now(), account_id=account_id, ours=ours,
+                limit=each, most_lanes=MOST_TAKEN,
+            )  # fmt: skip
+            count = sum([await self._feed(batch, asked_at, each) for batch in batches])
+            if len(self._lanes) >= known + MOST_TAKEN:
+                self.wake.set()  # There may be more.
+            return count
 
-    async def _feed(self, batch: Batch, asked_at: float) -> int:
+    async def _feed(self, batch: Batch, asked_at: float, most: int) -> int:
         opened = await self._open(batch)
         if opened is None:
             return 0
@@ -123,7 +133,7 @@ class Deliverer:
         if lane is None:
             lane = Lane(
                 batch.tenant, batch.webhook_id, opened, 0.0, batch.version, batch.shift,
-                batch.expanded,
+                batch.expanded, share=most,
             )  # fmt: skip
             lane.renew(asked_at)
             self._lanes[batch.webhook_id] = lane
@@ -133,20 +143,29 @@ class Deliverer:
         self._start(lane)
         return count
 
+    async def _give_up(self, batch: Batch) -> None:
+        """Record that what is due cannot be sent as its webhook is, so that nobody waits for it."""
+        now = self._clock.now() + batch.shift
+        for due in batch.due:
+            outcome = Outcome(error=_CLOSED)
+            self._recorder.note(_result(batch.tenant, batch.webhook_id, due, now, outcome, 0.0))
+        await self._recorder.flush()
+
     async def _open(self, batch: Batch) -> Opened | None:
         """The webhook as it now is; None if it cannot be sent to."""
         known = self._opened.get(batch.webhook_id)
-        if known is not None and known.webhook.updated_at == batch.updated_at:
+        if known is not None and known.mark == batch.mark:
             return known
         webhook = await find_webhook(self._database, batch.tenant, batch.webhook_id)
         if webhook is None or not webhook.enabled:
-            return None
+            return None  # A moment ago it still was.
         if len(self._opened) >= _MOST_OPENED:
             self._opened.pop(next(iter(self._opened)))
         try:
             opened = open_webhook(webhook, self._vault, self._courier)
         except Exception as error:
             log.error("webhook_not_opened", webhook_id=webhook.id, exc_info=error)
+            await self._give_up(batch)
             return None
         self._opened[batch.webhook_id] = opened
         return opened
@@ -174,7 +193,7 @@ class Deliverer:
         """Make an attempt and have it recorded."""
         now = self._clock.now() + lane.shift
         began = self._clock.monotonic()
-        if due.attempts == 0 and due.number == 0:
+        if due.attempts == 0 and due.number == 0 and not due.single:
             observe_delivery_lag((now - due.event.created_at).total_seconds())
         try:
             body = await self._render(lane, due)
@@ -185,7 +204,7 @@ class Deliverer:
             log.error("delivery_failed", event_id=due.event.id, exc_info=error)
             outcome = Outcome(error=f"Refundry could not send it: {type(error).__name__}")
         seconds = self._clock.monotonic() - began
-        result = _result(lane, due, now, outcome, seconds)
+        result = _result(lane.tenant, lane.webhook_id, due, now, outcome, seconds)
         observe_delivery("failed" if result.state == "pending" else result.state, seconds)
         self._recorder.note(result)
 
@@ -203,7 +222,21 @@ class Deliverer:
             if lane is not None:
                 lane.let_go(f"{result.webhook_id}{result.event_id}{result.number}")
         for each in failing:
-            _spawn(self._chores, self._look_after(each))
+            webhook_id = each.last.webhook_id
+            if webhook_id not in self._failing:
+                _spawn(self._chores, self._look_after_all(webhook_id))
+            self._failing[webhook_id] = each
+
+    async def _look_after_all(self, webhook_id: str) -> None:
+        """Look after a webhook until it failed no further meanwhile.
+
+        One at a time: an endpoint that fails fast would take every connection to the database.
+        """
+        looked_after = None
+        while (failing := self._failing[webhook_id]) is not looked_after:
+            await self._look_after(failing)
+            looked_after = failing
+        del self._failing[webhook_id]
 
     async def _look_after(self, failing: Failing) -> None:
         try:
@@ -219,9 +252,12 @@ class Deliverer:
         """Renew the leases of the lanes that are used, and give back the others."""
         while self._lanes:
             await asyncio.sleep(_RENEW_SECONDS)
-            with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            try:
                 async with self._scanning:
                     await self._renew()
+            except Exception as error:
+                # The leases run on for a while; the next round may fare better.
+                log.error("lanes_not_renewed", exc_info=error)
 
     async def _renew(self) -> None:
         await self._release([e for e in self._lanes.values() if not e.held and not e.used])
@@ -229,15 +265,15 @@ class Deliverer:
         ours = await deliveries.renew_lanes(self._database, self._owner)
         for lane in list(self._lanes.values()):
             lane.used = False
-            changed_at = ours.get(lane.webhook_id)
-            lane.lost = changed_at is None
-            if changed_at is None:
+            mark = ours.get(lane.webhook_id)
+            lane.lost = mark is None
+            if lane.lost:
                 lane.drop()
                 if not lane.held:
                     del self._lanes[lane.webhook_id]
                 continue
             lane.renew(asked_at)
-            if changed_at != lane.opened.webhook.updated_at:
+            if mark != lane.opened.mark:
                 lane.drop()  # The next scan brings it back with the webhook as it now is.
                 self.wake.set()
             self._start(lane)
@@ -267,17 +303,20 @@ def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> N
     task.add_done_callback(tasks.discard)
 
 
-def _result(lane: Lane, due: Due, now: datetime, outcome: Outcome, seconds: float) -> Result:
+def _result(
+    tenant: Tenant, webhook_id: str, due: Due, now: datetime, outcome: Outcome, seconds: float
+) -> Result:
     """What an attempt that began at `now` means for its delivery."""
     attempt = due.attempts + 1
     state, due_at = "succeeded", None
     if not outcome.succeeded:
         if not due.single:
-            due_at = next_delivery(attempt, due.first_attempt_at or now, live=lane.tenant.live)
+            first = due.first_attempt_at or now
+            due_at = next_delivery(attempt, first, now, live=tenant.live)
         state = "pending" if due_at else "exhausted"
     return Result(
-        tenant=lane.tenant,
-        webhook_id=lane.webhook_id,
+        tenant=tenant,
+        webhook_id=webhook_id,
         event_id=due.event.id,
         number=due.number,
         attempt=attempt,

@@ -18,7 +18,7 @@ log = structlog.get_logger("refundry.webhooks")
 async def look_after(database: Database, failing: Failing, now: datetime) -> Verdict:
     """Warn of a webhook that keeps failing, or switch it off. now: real time, for the mail."""
     last = failing.last
-    if not may_need_action(failing.failing_since, last.started_at):
+    if not may_need_action(failing.failing_since, last.started_at, warned=failing.warned):
         return Verdict.KEEP
 
     async def work(tx: Tx) -> Verdict:
@@ -38,6 +38,8 @@ async def look_after(database: Database, failing: Failing, now: datetime) -> Ver
         return verdict
 
     verdict = await database.run(work)
+    if verdict is Verdict.DISABLE:
+        await drop_deliveries(database, last.tenant, last.webhook_id)
     if verdict is not Verdict.KEEP:
         log.warning(f"webhook_{verdict.value}", webhook_id=last.webhook_id, live=last.tenant.live)
     return verdict
@@ -62,7 +64,6 @@ async def _disable(tx: Tx, webhook: Webhook, last: Result, now: datetime) -> Non
             updated_at=max(last.started_at, webhook.updated_at),
         ),
     )  # fmt: skip
-    await drop_deliveries(tx, webhook.tenant, webhook.id)
     account = await _account_name(tx, webhook.tenant)
     mail = mailing.disabled_mail(account, webhook, last_failure(last))
     await mailing.write(tx, webhook.tenant.account_id, mail, now)

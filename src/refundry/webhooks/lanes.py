@@ -14,11 +14,17 @@ from refundry.webhooks.targets import Opened
 MOST_AT_ONCE = 10
 """Requests to one webhook at the same time, over all workers."""
 
-BATCH = 300
-# The next batch is fetched while the last of the present one are being sent.
-_REFILL = 150
-# With this many on their way into the database, the database is what is slow.
-_MOST_HELD = 600
+MOST_TAKEN = 50
+"""Webhooks taken by one look at the database, so that what it gives fits into memory."""
+
+_BATCH = 300
+# Over all lanes, some kB each. After an outage thousands of webhooks may have a backlog.
+_MOST_WAITING = 20_000
+
+
+def share(lanes: int) -> int:
+    """How many deliveries each of so many webhooks is given at once."""
+    return max(2 * MOST_AT_ONCE, min(_BATCH, _MOST_WAITING // max(1, lanes)))
 
 
 @dataclass(slots=True)
@@ -26,8 +32,9 @@ class Lane:
     """A webhook that this worker delivers for.
 
     waiting: not begun yet. held: keys of these, of those being sent and those not yet recorded.
-    more: the database may have more that is due. until: when the lease ends, as monotonic time.
-    lost: another worker may have it. used: since the lease was last renewed.
+    share: how many it is given at once. more: the database may have more that is due.
+    until: when the lease ends, as monotonic time. lost: another worker may have it.
+    used: since the lease was last renewed.
     quiet: nothing is held.
     """
 
@@ -41,6 +48,7 @@ class Lane:
     waiting: deque[Due] = field(default_factory=deque[Due])
     held: set[str] = field(default_factory=set[str])
     senders: int = 0
+    share: int = _BATCH
     more: bool = False
     lost: bool = False
     used: bool = True
@@ -48,8 +56,13 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        """Whether it needs nothing more at present."""
-        return self.lost or len(self.waiting) >= _REFILL or len(self.held) >= _MOST_HELD
+        """Whether it needs nothing more at present.
+
+        The next share is fetched while the last of the present one are being sent. With two of
+        them held, much is on its way into the database, which is then what is slow.
+        """
+        enough = len(self.waiting) >= self.share // 2 or len(self.held) >= 2 * self.share
+        return self.lost or enough
 
     @property
     def hungry(self) -> bool:
@@ -61,7 +74,7 @@ class Lane:
         fresh = [each for each in due if each.key not in self.held]
         self.waiting.extend(fresh)
         self.held.update(each.key for each in fresh)
-        self.more = len(due) >= BATCH
+        self.more = len(due) >= self.share
         self.used = True
         self._tell()
         return len(fresh)

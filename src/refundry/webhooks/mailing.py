@@ -95,15 +95,11 @@ async def _deliver(settings: Settings, row: Record) -> bool:
         log.warning("mail_not_sent_without_smtp_url", to=row["recipients"],
                     subject=row["subject"], body=row["body"])  # fmt: skip
         return True
-    message = EmailMessage()
-    message["From"] = settings.mail_from
-    message["To"] = ", ".join(row["recipients"])
-    # A header is one line, whatever is in an address or a name.
-    message["Subject"] = " ".join(row["subject"].split())
-    message.set_content(row["body"])
     try:
+        message = _message(settings, row)
         await asyncio.to_thread(_post, settings.smtp_url, message)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        # ValueError: an address, a login or a port that cannot be put on the wire.
         # The server's words may repeat the login, so only the kind of error is told.
         log.warning("mail_failed", mail_id=row["id"], attempt=row["attempts"],
                     error=type(error).__name__)  # fmt: skip
@@ -112,8 +108,22 @@ async def _deliver(settings: Settings, row: Record) -> bool:
     return True
 
 
+def _message(settings: Settings, row: Record) -> EmailMessage:
+    """A mail as it is sent. Raises ValueError for an address that is none."""
+    message = EmailMessage()
+    message["From"] = settings.mail_from
+    message["To"] = ", ".join(row["recipients"])
+    # A header is one line, whatever is in an address or a name.
+    message["Subject"] = " ".join(row["subject"].split())
+    message.set_content(row["body"])
+    return message
+
+
 def _post(url: str, message: EmailMessage) -> None:
-    """Hand a message to the server of an `smtp_url`. Raises OSError, SMTPException."""
+    """Hand a message to the server of an `smtp_url`.
+
+    Raises OSError, SMTPException, and ValueError for a login that is not ASCII.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     context = ssl.create_default_context()

@@ -90,9 +90,10 @@ class Recorder:
         while True:
             try:
                 failing = await record(self._database, group)
-            except (*Unreachable, TimeoutError, asyncpg.DeadlockDetectedError):
-                await asyncio.sleep(_PAUSE_SECONDS)
             except Exception as error:
+                if _passes(error):
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                    continue
                 if len(group) > 1:
                     for result in group:
                         await self._write([result])
@@ -102,6 +103,17 @@ class Recorder:
             else:
                 self._told(group, failing)
                 return
+
+
+# SQLSTATE classes of what is wrong with the data or with the statement, and so will stay wrong.
+_LASTING = ("22", "23", "42")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the database may take the same results later: full disks, fail-overs, locks."""
+    if isinstance(error, asyncpg.PostgresError):
+        return not (error.sqlstate or "").startswith(_LASTING)
+    return isinstance(error, (*Unreachable, TimeoutError))
 
 
 async def record(session: Session, results: Sequence[Result]) -> list[Failing]:

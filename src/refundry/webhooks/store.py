@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from refundry.db.database import Record, Session, Tx
+from refundry.db.database import Database, Record, Session, Tx
 from refundry.db.listing import Condition
 from refundry.tenant import Tenant
 
@@ -42,6 +42,9 @@ class Webhook:
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
 
+
+# Deliveries dropped by one statement, which is well below the time that one may take.
+_STRETCH = 10_000
 
 _NAMES = tuple(field.name for field in fields(Webhook) if field.name != "tenant")
 _COLUMNS = ", ".join(f"t.{name}" for name in ("account_id", "live", *_NAMES))
@@ -148,15 +151,37 @@ async def delete_webhook(tx: Tx, tenant: Tenant, webhook_id: str) -> bool:
     return tag != "DELETE 0"
 
 
-async def drop_deliveries(tx: Tx, tenant: Tenant, webhook_id: str) -> None:
-    """Give up what is still to be delivered to a webhook."""
-    await tx.execute(
+async def drop_deliveries(database: Database, tenant: Tenant, webhook_id: str) -> None:
+    """Give up what is still to be delivered to a webhook that is disabled or deleted.
+
+    Not in the transaction that ends it, but after it: there may be millions, and what an event
+    wrote at the same moment is seen only now. Nothing happens to a webhook that is enabled.
+    """
+    while await _drop_stretch(database, tenant, webhook_id) >= _STRETCH:
+        pass
+
+
+async def _drop_stretch(session: Session, tenant: Tenant, webhook_id: str) -> int:
+    """Give up what is due until some time; a stretch is longer where many are due at once.
+
+    Bounded by a time and not by names: joined with itself, a table whose statistics are old is
+    read once for each row.
+    """
+    tag = await session.execute(
         """
         UPDATE deliveries SET state = 'dropped', due_at = NULL
          WHERE account_id = $1 AND live = $2 AND webhook_id = $3 AND due_at IS NOT NULL
+           AND (due_at <= (SELECT due_at FROM deliveries
+                            WHERE account_id = $1 AND live = $2 AND webhook_id = $3
+                              AND due_at IS NOT NULL
+                            ORDER BY due_at OFFSET $4 LIMIT 1)) IS NOT FALSE
+           AND NOT EXISTS (
+               SELECT FROM webhooks
+                WHERE account_id = $1 AND live = $2 AND id = $3 AND enabled)
         """,
-        tenant.account_id, tenant.live, webhook_id,
+        tenant.account_id, tenant.live, webhook_id, _STRETCH,
     )  # fmt: skip
+    return int(tag.split()[-1])
 
 
 async def insert_resend(

@@ -7,6 +7,7 @@ from yarl import URL
 
 from refundry.errors import required
 from refundry.sealing import Vault
+from refundry.webhooks.deliveries import Mark
 from refundry.webhooks.oauth import Credentials
 from refundry.webhooks.sending import Courier, Target
 from refundry.webhooks.store import Webhook
@@ -20,6 +21,11 @@ class Opened:
     target: Target
     token: bytes = field(repr=False)
     old_token: bytes | None = field(repr=False)
+
+    @property
+    def mark(self) -> Mark:
+        """What tells this state of the webhook from a later one."""
+        return self.webhook.updated_at, self.webhook.sealed_token
 
     def tokens(self, now: datetime) -> list[bytes]:
         """What an attempt is signed with, newest first. now: on the clock of the mode."""

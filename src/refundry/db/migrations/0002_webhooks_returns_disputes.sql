@@ -89,6 +89,8 @@ CREATE TABLE disputes (
     fraud               boolean,
     sales_transaction_ids text[] NOT NULL DEFAULT '{}',
     processor_reference text,
+    -- Whether the processor itself told of it: its references are then its own.
+    heard               boolean NOT NULL DEFAULT false,
     PRIMARY KEY (account_id, live, order_id, id),
     UNIQUE (account_id, live, id),
     FOREIGN KEY (account_id, live, order_id, charge_id) REFERENCES charges
