@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -64,7 +64,8 @@ def main() -> None:
             return
         first: int = options.first
         seeds: Iterator[int] = iter(range(first, first + options.seeds))
-        _run_many(server, settings, count(first) if options.forever else seeds, fault)
+        with suppress(KeyboardInterrupt):
+            _run_many(server, settings, count(first) if options.forever else seeds, fault)
 
 
 def _run_many(server: Server, settings: Settings, seeds: Iterator[int], fault: Fault) -> None:

@@ -81,7 +81,8 @@ class Server:
 
     def close(self) -> None:
         for connection in (*self._connections, self.monitor):
-            self.step(connection.close())
+            connection.terminate()  # whatever it does: the run may have been stopped in a step
+        self.step(asyncio.sleep(0.05))  # in which the lines are closed
         self._loop.close()
 
     async def _connect(self, settings: Settings) -> Connection:
