@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check bench soak simulate clean
+.PHONY: help setup serve test lint check audit bench soak simulate clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,14 +32,18 @@ serve: $(RUN) ## Run the service on 127.0.0.1:8080
 test: $(DEV) ## Run the tests
 	$(BIN)/python -m pytest -m 'not check'
 
-lint: $(DEV) ## ruff, pyright and import-linter
+lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src tools
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
 check: lint ## The linters and every test, the fuzz run included
 	$(BIN)/python -m pytest
+
+audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outside
+	$(BIN)/python tools/audit_packages.py
 
 bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 	$(BIN)/python -m bench $(BENCH)

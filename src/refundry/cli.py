@@ -8,6 +8,7 @@ from typing import Any, cast
 import click
 
 from refundry import __version__
+from refundry.cli_backup import backup, restore
 from refundry.cli_listen import listen
 from refundry.cli_webhooks import account_group, webhook
 from refundry.command_line import (
@@ -309,6 +310,8 @@ def operation_settle(
     click.echo("booked." if changed else "it had ended already; nothing was changed.")
 
 
+cli.add_command(backup)
+cli.add_command(restore)
 cli.add_command(listen)
 cli.add_command(webhook)
 cli.add_command(account_group)

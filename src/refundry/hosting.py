@@ -24,12 +24,18 @@ SANDBOX = "Sandbox"
 
 @contextmanager
 def database_ready(
-    settings: Settings, command: str, report: Report, *, exclusive: bool = False
+    settings: Settings,
+    command: str,
+    report: Report,
+    *,
+    exclusive: bool = False,
+    up_to_date: bool = True,
 ) -> Generator[embedded.Server | None]:
     """A database for as long as the block runs, with its schema brought up to date if it is ours.
 
     Gives the embedded server if this process started it. exclusive: fail rather than use one
-    that another process runs. Raises embedded.Held, embedded.StartFailed.
+    that another process runs. up_to_date: if not, the schema stays as it is.
+    Raises embedded.Held, embedded.StartFailed.
     """
     if settings.database_url:
         asyncio.run(_check_external(settings))
@@ -42,7 +48,8 @@ def database_ready(
         settings.data_dir, command=command, os_user=settings.postgres_user, report=report
     )
     try:
-        bring_up_to_date(settings, report)
+        if up_to_date:
+            bring_up_to_date(settings, report)
         yield server
     finally:
         server.stop()

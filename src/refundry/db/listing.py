@@ -53,7 +53,7 @@ async def list_ids(
     direction = "ASC" if backwards else "DESC"
     rows = await session.fetch(
         f"SELECT t.id FROM {table} t WHERE {' AND '.join(where)} "
-        f"ORDER BY t.created_at {direction}, t.seq {direction} LIMIT {page.limit + 1}",
+        f"ORDER BY t.created_at {direction}, t.seq {direction} LIMIT {page.limit + 1:d}",
         *arguments,
     )
     ids = [row["id"] for row in rows]

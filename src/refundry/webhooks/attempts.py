@@ -67,7 +67,7 @@ async def list_attempts(
          WHERE {" AND ".join(where)}
          ORDER BY a.started_at {direction}, a.event_id {direction}, a.number {direction},
                   a.attempt {direction}
-         LIMIT {page.limit + 1}
+         LIMIT {page.limit + 1:d}
         """,
         *arguments,
     )

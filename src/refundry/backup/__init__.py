@@ -1,0 +1,1 @@
+"""Backups of the embedded database, and what makes a restored copy worth trusting."""
