@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth soak clean
+.PHONY: help setup serve test lint check audit bench bench-growth soak simulate clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-200} $(BIN)/python -m pytest \
 	  tests/system/test_webhook_kill.py
+
+simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
+	$(BIN)/python -m tests.simulation --forever $(SIMULATE)
 
 clean: ## Remove what was installed and cached, not the data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info

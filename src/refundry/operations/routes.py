@@ -1,6 +1,5 @@
 """The operations of processors, of the sandbox's clock, and of those who run the service."""
 
-import time
 from datetime import timedelta
 
 import msgspec
@@ -43,7 +42,7 @@ async def post_notification(call: Call) -> Answer:
     """Take what a processor tells of an operation. Its signature is its key."""
     header = call.headers.get(HEADER.lower())
     for connector, live, secret in notification_secrets(call.services.settings):
-        if verify(secret, header, call.body, now=time.time()):
+        if verify(secret, header, call.body, now=call.now.timestamp()):
             notification = _read(call.fields())
             received = Received(connector, live, notification, _stored_body(notification))
             books = Books(call.database, call.services.vault)

@@ -317,7 +317,7 @@ async def _insert_fulfillment(
         }
         for item, extra in zip(fulfillment.items, request.extras, strict=True)
     ]
-    skus = {order.lines[item.position].sku_id for item in fulfillment.items}
+    skus = dict.fromkeys(order.lines[item.position].sku_id for item in fulfillment.items)
     await tx.execute(
         """
         INSERT INTO fulfillments (account_id, live, order_id, id, created_at, items, sku_ids,

@@ -110,7 +110,7 @@ class RefundLanes:
     async def _write(self, group: list[_Waiting]) -> list[_Waiting]:
         """Read, decide and write for a group; gives the members who lost a race."""
         orders = await store.find_refundables(
-            self._database, list({waiting.key for waiting in group})
+            self._database, list(dict.fromkeys(waiting.key for waiting in group))
         )
         plans, doubtful = _plan(group, orders)
         if not plans:

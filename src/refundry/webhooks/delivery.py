@@ -6,7 +6,6 @@ nothing, so an endpoint that hangs costs the others nothing.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -114,9 +113,9 @@ class Deliverer:
                 self._owner,
                 [lane.webhook_id for lane in lanes],
                 [lane.webhook_id for lane in lanes if lane.busy],
-                [key for lane in lanes if not lane.busy for key in lane.held],
+                [key for lane in lanes if not lane.busy for key in sorted(lane.held)],
             )
-            asked_at = time.monotonic()
+            asked_at = self._clock.monotonic()
             batches = await deliveries.take_due(
                 self._database, now=self._clock.now(), account_id=account_id, ours=ours,
                 limit=each, most_lanes=MOST_TAKEN,
@@ -182,7 +181,7 @@ class Deliverer:
     async def _send_all(self, lane: Lane) -> None:
         """Be one of a lane's senders until nothing waits."""
         try:
-            while due := lane.take():
+            while due := lane.take(self._clock.monotonic()):
                 if lane.hungry:
                     lane.more = False
                     self.wake.set()
@@ -193,7 +192,7 @@ class Deliverer:
     async def _deliver(self, lane: Lane, due: Due) -> None:
         """Make an attempt and have it recorded."""
         now = self._clock.now() + lane.shift
-        began = time.monotonic()
+        began = self._clock.monotonic()
         if due.attempts == 0 and due.number == 0 and not due.single:
             observe_delivery_lag((now - due.event.created_at).total_seconds())
         try:
@@ -204,7 +203,7 @@ class Deliverer:
             # Nothing that a retry could make worse; without a record it would be tried for ever.
             log.error("delivery_failed", event_id=due.event.id, exc_info=error)
             outcome = Outcome(error=f"Refundry could not send it: {type(error).__name__}")
-        seconds = time.monotonic() - began
+        seconds = self._clock.monotonic() - began
         result = _result(lane.tenant, lane.webhook_id, due, now, outcome, seconds)
         observe_delivery("failed" if result.state == "pending" else result.state, seconds)
         self._recorder.note(result)
@@ -262,7 +261,7 @@ class Deliverer:
 
     async def _renew(self) -> None:
         await self._release([e for e in self._lanes.values() if not e.held and not e.used])
-        asked_at = time.monotonic()
+        asked_at = self._clock.monotonic()
         ours = await deliveries.renew_lanes(self._database, self._owner)
         for lane in list(self._lanes.values()):
             lane.used = False

@@ -1,7 +1,6 @@
 """What a worker has in hands for one webhook."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,9 +79,12 @@ class Lane:
         self._tell()
         return len(fresh)
 
-    def take(self) -> Due | None:
-        """The next to send; None if there is none, or the lease might end during the attempt."""
-        if not self.waiting or self.lost or time.monotonic() + ATTEMPT_SECONDS > self.until:
+    def take(self, now: float) -> Due | None:
+        """The next to send; None if there is none, or the lease might end during the attempt.
+
+        now: monotonic time.
+        """
+        if not self.waiting or self.lost or now + ATTEMPT_SECONDS > self.until:
             return None
         return self.waiting.popleft()
 

@@ -1,0 +1,1 @@
+"""A simulator of the world around Refundry: see docs/reliability.md."""
