@@ -90,28 +90,30 @@ def plan_steps(options: Options) -> list[Step]:
             Step(f"cold start {n + 1} of {STARTS}", _START_SECONDS, Part.START)
             for n in range(STARTS)
         ]
+    steps += _webhook_steps(options)
     loads = [part for part in LOADS if part in options.parts]
     steps += _load_steps(loads, options.seconds)
     if Part.MEMORY in options.parts:
         seconds = 2 * (options.seconds + WARM_SECONDS) + _START_SECONDS
         steps.append(Step("memory of `refundry serve` under load", seconds, Part.MEMORY))
-    return [*steps, *_webhook_steps(options)]
+    return steps
 
 
 def _webhook_steps(options: Options) -> Iterator[Step]:
     cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
-    for part, sides in (
-        (Part.DELIVERIES, (WORKER, PLAIN_LOOP)),
-        (Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED)),
-    ):
-        if part in options.parts:
-            for number in range(ROUNDS):
-                for side in sides if number % 2 == 0 else sides[::-1]:
-                    title = f"{part}, {side}, round {number + 1}"
-                    yield Step(title, cost, part, CLIENTS[-1], side)
+    if Part.DELIVERIES in options.parts:
+        yield from _side_steps(Part.DELIVERIES, (WORKER, PLAIN_LOOP), cost)
     if Part.ARRIVAL in options.parts:
         title = f"arrival of events at {EVENTS_PER_SECOND} a second"
         yield Step(title, cost + _START_SECONDS, Part.ARRIVAL)
+    if Part.SUBSCRIPTION in options.parts:
+        yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost)
+
+
+def _side_steps(part: Part, sides: Sequence[str], cost: float) -> Iterator[Step]:
+    for number in range(ROUNDS):
+        for side in sides if number % 2 == 0 else sides[::-1]:
+            yield Step(f"{part}, {side}, round {number + 1}", cost, part, CLIENTS[-1], side)
 
 
 def _load_steps(loads: Sequence[Part], seconds: float) -> Iterator[Step]:
