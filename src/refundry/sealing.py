@@ -1,8 +1,10 @@
 """Encryption of what must be read again: AES-GCM with keys from the settings, newest first."""
 
 import base64
+import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,18 +55,20 @@ def fingerprints(keys: str) -> list[str]:
 
 
 def _kept_key(data_dir: Path) -> str:
+    """The key of a data directory, made the first time. It appears under its name only when it is
+    whole: whoever dies while making it leaves no empty key behind."""
     path = data_dir / KEY_FILE
     data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text("ascii").strip()
-    text = base64.b64encode(os.urandom(32)).decode()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return text
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(prefix=f"{KEY_FILE}.", dir=data_dir)  # mode 0600
+        with os.fdopen(descriptor, "w") as file:
+            file.write(base64.b64encode(os.urandom(32)).decode() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # Somebody else was quicker.
+            os.link(name, path)
+        os.unlink(name)
+    return path.read_text("ascii").strip()
 
 
 def _read_key(text: str) -> bytes:

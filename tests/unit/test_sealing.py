@@ -1,5 +1,6 @@
 import base64
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def test_without_a_key_one_is_made_and_kept_for_its_owner_alone(tmp_path: Path) 
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert open_vault(settings).open(sealed) == "x"
     assert len(base64.b64decode(kept.read_text())) == 32
+
+
+def test_those_who_make_a_key_at_once_get_the_same(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        vaults = list(pool.map(open_vault, [settings] * 8))
+    assert len({vault.fingerprints[0] for vault in vaults}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["encryption.key"]
 
 
 def test_a_kept_key_that_is_damaged_is_not_replaced(tmp_path: Path) -> None:
