@@ -16,6 +16,7 @@ from tests.support.books import Shop
 from tests.support.fixtures import order_body
 from tests.support.http import Doc
 
+LANDED_FIRST = "29f29ff30957a999cc92924789dceb4134d809a27274f4329ca47d88300eb8b5"
 # What orders consist of, each behind what it refers to.
 _TABLES = ("accounts", "orders", "order_lines", "charges", "charge_operations", "refunds",
            "refund_parts")  # fmt: skip
@@ -108,6 +109,29 @@ async def test_lines_that_were_returned_have_returned_units(shop: Shop, older: C
     for other in others:
         assert other is not None
         assert [each.returned_units for each in other.order.lines] == [0]
+
+
+async def test_lines_are_found_by_the_subscription_that_they_came_with(
+    shop: Shop, older: Connection
+) -> None:
+    body = order_body("B")
+    for each, subscription in zip(body["items"], ("sub-1", 7), strict=True):
+        each["subscriptionInfo"] = {"subscriptionId": subscription}
+    order = await shop.take_in(body)
+    await copy_orders(shop, older)
+    await older.execute(  # No figure of what is only passed through is read.
+        """UPDATE order_lines SET details = '{"subscriptionInfo": 1e999999}' WHERE position = 1"""
+    )
+    await migrate(older, lambda _text: None)
+    rows = await older.fetch(
+        "SELECT subscription_id FROM order_lines WHERE order_id = $1 ORDER BY position", order["id"]
+    )
+    assert [row["subscription_id"] for row in rows] == ["sub-1", None]
+
+
+def test_a_migration_that_has_landed_keeps_its_text() -> None:
+    """A database that has it applied would refuse the next version."""
+    assert migrations()[0].checksum == LANDED_FIRST
 
 
 async def test_a_migration_is_applied_once(older: Connection) -> None:

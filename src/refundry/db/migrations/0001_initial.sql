@@ -123,7 +123,6 @@ CREATE TABLE order_lines (
                             'blocked', 'returned')),
     state_times         text NOT NULL DEFAULT '{}',
     details             text NOT NULL DEFAULT '{}',
-    subscription_id     text,
     PRIMARY KEY (account_id, live, order_id, position),
     UNIQUE (account_id, live, id),
     FOREIGN KEY (account_id, live, order_id) REFERENCES orders,
@@ -152,8 +151,6 @@ CREATE TABLE order_lines (
         AND captured[8] + cancelled[8] + processing[8] <= ordered[8])
 ) WITH (fillfactor = 80);
 
-CREATE INDEX order_lines_subscription ON order_lines (account_id, live, subscription_id)
- WHERE subscription_id IS NOT NULL;
 CREATE INDEX order_lines_sku ON order_lines (account_id, live, sku_id) WHERE sku_id IS NOT NULL;
 
 CREATE TABLE charges (
@@ -245,8 +242,7 @@ CREATE TABLE charge_operations (
     CONSTRAINT shares_add_up CHECK (
         (share_lines IS NULL) = (shares IS NULL)
         AND (shares IS NULL OR (cells_sum(shares) = amount_minor
-             AND cardinality(shares) = 8 * cardinality(share_lines) AND 0 <= ALL (shares)
-             AND array_position(shares, NULL) IS NULL))),
+             AND cardinality(shares) = 8 * cardinality(share_lines) AND 0 <= ALL (shares)))),
     CONSTRAINT failed_says_why CHECK ((state = 'failed') = (failure_reason IS NOT NULL)),
     CONSTRAINT ended_is_not_due CHECK (due_at IS NULL OR state = 'pending')
 ) WITH (fillfactor = 80);
@@ -289,12 +285,10 @@ CREATE TABLE refunds (
     FOREIGN KEY (account_id, live, order_id) REFERENCES orders,
     CONSTRAINT shares_add_up CHECK (
         cells_sum(shares) = amount_minor
-        AND cardinality(shares) = 8 * cardinality(share_lines) AND 0 <= ALL (shares)
-        AND array_position(shares, NULL) IS NULL),
+        AND cardinality(shares) = 8 * cardinality(share_lines) AND 0 <= ALL (shares)),
     CONSTRAINT refunded_shares_add_up CHECK (
         (refunded_shares IS NULL AND refunded_minor = 0)
         OR (cells_sum(refunded_shares) = refunded_minor AND 0 <= ALL (refunded_shares)
-            AND array_position(refunded_shares, NULL) IS NULL
             AND cardinality(refunded_shares) = cardinality(shares))),
     CONSTRAINT refunded_within_amount CHECK (refunded_minor BETWEEN 0 AND amount_minor),
     CONSTRAINT refunded_only_in_success CHECK ((state = 'succeeded') = (refunded_minor > 0)),
@@ -305,7 +299,6 @@ CREATE TABLE refunds (
 ) WITH (fillfactor = 80);
 
 CREATE INDEX refunds_newest ON refunds (account_id, live, created_at, seq);
-CREATE INDEX refunds_attention ON refunds (attention_since) WHERE attention_since IS NOT NULL;
 CREATE INDEX refunds_submit_due ON refunds (submit_due_at) WHERE submit_due_at IS NOT NULL;
 CREATE INDEX refunds_token_due ON refunds (token_expires_at) WHERE token_expires_at IS NOT NULL;
 CREATE UNIQUE INDEX refunds_token ON refunds (account_id, live, token_hash)

@@ -11,6 +11,30 @@ ALTER TABLE order_lines ADD CONSTRAINT returned_within_fulfilled
 ALTER TABLE orders ADD COLUMN open_return_refunds integer NOT NULL DEFAULT 0
       CHECK (open_return_refunds >= 0);
 
+-- Lines are found by their subscription. One that is longer than an index takes stays out of it.
+ALTER TABLE order_lines ADD COLUMN IF NOT EXISTS subscription_id text;
+UPDATE order_lines
+   SET subscription_id = details::json -> 'subscriptionInfo' ->> 'subscriptionId'
+ WHERE json_typeof(details::json -> 'subscriptionInfo' -> 'subscriptionId') = 'string'
+   AND char_length(details::json -> 'subscriptionInfo' ->> 'subscriptionId') <= 255;
+CREATE INDEX IF NOT EXISTS order_lines_subscription ON order_lines (account_id, live, subscription_id)
+ WHERE subscription_id IS NOT NULL;
+
+-- An array's NULL is no zero: no check on a sum would see it.
+ALTER TABLE refunds
+      DROP CONSTRAINT shares_add_up,
+      ADD CONSTRAINT shares_add_up CHECK (
+        cells_sum(shares) = amount_minor
+        AND cardinality(shares) = 8 * cardinality(share_lines) AND 0 <= ALL (shares)
+        AND array_position(shares, NULL) IS NULL),
+      DROP CONSTRAINT refunded_shares_add_up,
+      ADD CONSTRAINT refunded_shares_add_up CHECK (
+        (refunded_shares IS NULL AND refunded_minor = 0)
+        OR (cells_sum(refunded_shares) = refunded_minor AND 0 <= ALL (refunded_shares)
+            AND array_position(refunded_shares, NULL) IS NULL
+            AND cardinality(refunded_shares) = cardinality(shares)));
+CREATE INDEX IF NOT EXISTS refunds_attention ON refunds (attention_since) WHERE attention_since IS NOT NULL;
+
 -- A chargeback is a complete refund record of a dispute. What it took beyond the free balance is
 -- owed: its shares grow and owed_minor shrinks as money comes free.
 ALTER TABLE charge_operations
