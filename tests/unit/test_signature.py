@@ -5,32 +5,33 @@ import hmac
 import pytest
 
 from refundry.processors.signature import sign, verify
-
-TOKEN = "6d0f3c2a9b7e4e15a1c84f20d7b35e98"
-OTHER = "c41be07f52d94a7c8e63f19a0d2b7c55"
-AT = 1714557600
-EVENT = (
-    b'{"id":"79512001-cb5c-4dad-be1f-46ce0345a86c","type":"refund.complete","data":{"object":'
-    b'{"id":"re_8e6bbb39-efd1-4baa-bd99-dc51d7d0321e","amount":13.51,"createdTime":'
-    b'"2024-05-01T09:58:12Z","currency":"USD","items":[],"orderId":"248133597195",'
-    b'"refundedAmount":13.51,"state":"succeeded","liveMode":false}},"liveMode":false,'
-    b'"createdTime":"2024-05-01T09:59:58.120334Z","webhookIds":'
-    b'["5587f728-04f3-43b8-a5d0-2430d7afaf22"],"digitalriverVersion":"2021-12-13"}'
+from tests.support.vectors import (
+    AT,
+    EVENT,
+    EVENT_BY_NEW,
+    EVENT_BY_OLD,
+    NEW,
+    OLD,
+    SHORT,
+    SHORT_BY_NEW,
+    SHORT_BY_OLD,
 )
+
+TOKEN, OTHER = NEW, OLD
 
 
 @pytest.mark.parametrize(
     ("token", "body", "signature"),
     [
-        (TOKEN, b"{}", "zZu6+nrd+FKXgu/awYPUH6Kgnp4AsOMZDhJZ3cInSDU="),
-        (OTHER, b"{}", "KhrjDw+7966+jHILN1NlgItRMIyJZix+UJaXqF/we8w="),
-        (TOKEN, EVENT, "NHq3heUG5qVUR+ZTvVVd9Jv5+LN5Vq+Ix505JLPBSWg="),
-        (OTHER, EVENT, "NR8iWpIVJ0LBHN7glGoe0pSbFsFf5vy295363B2Zz/c="),
+        (NEW, SHORT, SHORT_BY_NEW),
+        (OLD, SHORT, SHORT_BY_OLD),
+        (NEW, EVENT, EVENT_BY_NEW),
+        (OLD, EVENT, EVENT_BY_OLD),
     ],
 )
-def test_vectors_of_the_contract(token: str, body: bytes, signature: str) -> None:
-    assert sign(token, AT, body) == f"{AT}, {signature}"
-    assert verify(token, f"{AT}, {signature}", body, now=AT)
+def test_vectors_of_the_contract(token: str, body: str, signature: str) -> None:
+    assert sign(token, AT, body.encode()) == f"{AT}, {signature}"
+    assert verify(token, f"{AT}, {signature}", body.encode(), now=AT)
 
 
 def test_the_message_is_time_dot_body() -> None:

@@ -79,6 +79,11 @@ async def find_account(session: Session, name: str | None) -> str | None:
     )
 
 
+async def account_name(session: Session, account_id: str) -> str:
+    """The name of an account."""
+    return await session.fetchval("SELECT name FROM accounts WHERE id = $1", account_id)
+
+
 async def insert_administrator(tx: Tx, account_id: str, email: str, now: datetime) -> None:
     """Note whom to invite and whom to write to."""
     await tx.execute(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from refundry.access.store import account_name
 from refundry.db.database import Database, Tx
 from refundry.disputes import store
 from refundry.disputes.reading import DisputeRequest, Resolution
@@ -169,7 +170,7 @@ async def _record(
     made: list[SalesTransaction],
 ) -> None:
     """Write the sales transactions, the order and the events."""
-    account = tenant.account_id, await store.account_name(tx, tenant.account_id)
+    account = tenant.account_id, await account_name(tx, tenant.account_id)
     texts = {
         each.id: to_json_text(sales_view(each, stored, account=account, live=tenant.live))
         for each in made

@@ -134,11 +134,6 @@ async def find_charges(session: Session, charge_id: str, *, live: bool) -> list[
     return [(Tenant(row["account_id"], row["live"]), row["order_id"]) for row in rows]
 
 
-async def account_name(session: Session, account_id: str) -> str:
-    """The name of an account."""
-    return await session.fetchval("SELECT name FROM accounts WHERE id = $1", account_id)
-
-
 async def insert_sales_transaction(
     tx: Tx, tenant: Tenant, dispute: Dispute, sales: SalesTransaction, row: "SalesRow"
 ) -> None:

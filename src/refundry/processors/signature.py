@@ -3,10 +3,10 @@
 Source: contract, disputes and chargebacks, section 5.
 """
 
-import base64
-import hashlib
 import hmac
 import re
+
+from refundry.signing import signature
 
 HEADER = "Refundry-Signature"
 _TOLERANCE_SECONDS = 300
@@ -15,9 +15,7 @@ _FORM = re.compile(r"(\d{1,12}), ?([A-Za-z0-9+/]{43}=)", re.ASCII)
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
     """The header for `body` at `timestamp` (Unix seconds): `<ts>, <base64 HMAC-SHA256>`."""
-    message = str(timestamp).encode() + b"." + body
-    digest = hmac.new(secret.encode(), message, hashlib.sha256).digest()
-    return f"{timestamp}, {base64.b64encode(digest).decode()}"
+    return f"{timestamp}, {signature(secret.encode(), timestamp, body)}"
 
 
 def verify(secret: str, header: str | None, body: bytes, *, now: float) -> bool:
@@ -25,6 +23,6 @@ def verify(secret: str, header: str | None, body: bytes, *, now: float) -> bool:
     match = _FORM.fullmatch(header or "")
     if match is None:
         return False
-    expected = sign(secret, int(match[1]), body).partition(", ")[2]
+    expected = signature(secret.encode(), int(match[1]), body)
     matches = hmac.compare_digest(expected, match[2])
     return matches and abs(now - int(match[1])) <= _TOLERANCE_SECONDS

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import structlog
 
+from refundry.access.store import account_name
 from refundry.db.database import Database, Session, Tx
 from refundry.domain.delivery import Verdict, judge, may_need_action
-from refundry.tenant import Tenant
 from refundry.webhooks import mailing
 from refundry.webhooks.recording import Failing, Result
 from refundry.webhooks.store import Webhook, drop_deliveries, lock_webhook, save_webhook
@@ -47,7 +47,7 @@ async def look_after(database: Database, failing: Failing, now: datetime) -> Ver
 
 async def _warn(tx: Tx, webhook: Webhook, last: Result, now: datetime) -> None:
     await save_webhook(tx, replace(webhook, warned_at=last.started_at))
-    account = await _account_name(tx, webhook.tenant)
+    account = await account_name(tx, webhook.tenant.account_id)
     mail = mailing.warning_mail(account, webhook, last_failure(last))
     await mailing.write(tx, webhook.tenant.account_id, mail, now)
 
@@ -64,7 +64,7 @@ async def _disable(tx: Tx, webhook: Webhook, last: Result, now: datetime) -> Non
             updated_at=max(last.started_at, webhook.updated_at),
         ),
     )  # fmt: skip
-    account = await _account_name(tx, webhook.tenant)
+    account = await account_name(tx, webhook.tenant.account_id)
     mail = mailing.disabled_mail(account, webhook, last_failure(last))
     await mailing.write(tx, webhook.tenant.account_id, mail, now)
 
@@ -88,7 +88,3 @@ async def _gave_up_an_event(session: Session, webhook: Webhook, since: datetime)
         """,
         webhook.tenant.account_id, webhook.tenant.live, webhook.id, since,
     )  # fmt: skip
-
-
-async def _account_name(session: Session, tenant: Tenant) -> str:
-    return await session.fetchval("SELECT name FROM accounts WHERE id = $1", tenant.account_id)

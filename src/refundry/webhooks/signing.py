@@ -1,8 +1,8 @@
 """The signature of a delivery (contract, webhooks, section 8)."""
 
-import base64
-import hmac
 from collections.abc import Sequence
+
+from refundry.signing import signature
 
 HEADER = "DigitalRiver-Signature"
 
@@ -13,8 +13,4 @@ def sign(tokens: Sequence[bytes], timestamp: int, body: bytes) -> str:
     tokens: as they are displayed, newest first. timestamp: Unix seconds, of now at each attempt.
     body: the bytes that are sent.
     """
-    message = b"%d.%b" % (timestamp, body)
-    signatures = [
-        base64.b64encode(hmac.digest(token, message, "sha256")).decode() for token in tokens
-    ]
-    return ", ".join((str(timestamp), *signatures))
+    return ", ".join([str(timestamp), *(signature(token, timestamp, body) for token in tokens)])
