@@ -32,7 +32,7 @@ _JSON_RANGES = frozenset({"", "*/*", "application/*", "application/json"})
 log = structlog.get_logger("refundry.http")
 
 
-class _TooSlow(Exception):
+class TooSlow(Exception):
     """The body did not arrive in time."""
 
 
@@ -102,7 +102,7 @@ class Resource:
             return refused
         body = b""
         if operation.method != "GET":
-            body = await _read_body(receive, self._body_seconds)
+            body = await read_body(receive, self._body_seconds)
         now = self._gate.services.clock.now()
         if key is not None:
             now += key.clock_shift
@@ -182,7 +182,7 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.refused(error.refusal)
         case idempotency.Overtaken():
             return problems.refused(KeyInUse())
-        case _TooSlow():
+        case TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
         case TimeoutError() | asyncpg.QueryCanceledError():
             log.warning("database_slow", request_id=request_id)
@@ -195,8 +195,8 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.problem(500)
 
 
-async def _read_body(receive: Receive, seconds: float) -> bytes:
-    """The whole body, within its limits of time and size."""
+async def read_body(receive: Receive, seconds: float, most: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body, within its limits of time and size. Raises TooSlow and BadFields."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -207,13 +207,13 @@ async def _read_body(receive: Receive, seconds: float) -> bytes:
                     raise bad_format()
                 part: bytes = message.get("body", b"")
                 size += len(part)
-                if size > MAX_BODY_BYTES:
+                if size > most:
                     raise bad_format()
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError as error:
-        raise _TooSlow from error
+        raise TooSlow from error
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str) -> None:

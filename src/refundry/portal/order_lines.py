@@ -1,0 +1,20 @@
+"""What order lines are called, and what is passed through of them."""
+
+from typing import Any
+
+import msgspec
+
+from refundry.orders.store import StoredOrder
+
+
+def line_details(stored: StoredOrder, position: int) -> dict[str, Any]:
+    """What came along with a line and no rule looks at."""
+    return msgspec.json.decode(stored.facts.line_details[position])
+
+
+def line_name(stored: StoredOrder, position: int) -> str:
+    """The product's name, else the SKU, else the line's id."""
+    line = stored.order.lines[position]
+    product = line_details(stored, position).get("productDetails")
+    name = product.get("name") if isinstance(product, dict) else None
+    return name if isinstance(name, str) and name else line.sku_id or line.id
