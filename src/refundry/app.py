@@ -7,10 +7,12 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from refundry import __version__
 from refundry.access.guards import KeyRing, RateLimit
+from refundry.access.signing_in import Gate as SignInGate
+from refundry.access.signing_in import open_gate
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
@@ -27,6 +29,7 @@ from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
+from refundry.portal.routes import portal_resources
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.returns.routes import OPERATIONS as RETURNS
@@ -86,7 +89,12 @@ class Service:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
         log_openings(settings)
-        async with open_database(settings) as database, open_worker(settings, database) as worker:
+        clock, vault = Clock(), open_vault(settings)
+        async with (
+            open_database(settings) as database,
+            open_worker(settings, database) as worker,
+            open_gate(database, vault, clock) as sign_in,
+        ):
             waker = Waker(database)
 
             async def drain_account(account_id: str) -> None:
@@ -95,12 +103,13 @@ class Service:
             services = Services(
                 database,
                 settings,
-                Clock(),
-                open_vault(settings),
+                clock,
+                vault,
                 waker.wake,
                 drain_account,
                 {
                     RefundLanes: RefundLanes(database),
+                    SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
                 },
             )
@@ -125,10 +134,11 @@ class Service:
         by_path: dict[str, list[Operation]] = {}
         for operation in (*self._operations, *self._own_operations()):
             by_path.setdefault(operation.path, []).append(operation)
-        return [
-            Route(path, _Marked(path, Resource(gate, operations)))
-            for path, operations in by_path.items()
-        ]
+        resources: dict[str, ASGIApp] = {
+            path: Resource(gate, operations) for path, operations in by_path.items()
+        }
+        resources |= portal_resources(services)
+        return [Route(path, _Marked(path, resource)) for path, resource in resources.items()]
 
     def _own_operations(self) -> Sequence[Operation]:
         """The pages and probes around the API."""
@@ -152,7 +162,7 @@ class Service:
 class _Marked:
     """Notes the route that was taken, for logs and metrics."""
 
-    def __init__(self, path: str, resource: Resource) -> None:
+    def __init__(self, path: str, resource: ASGIApp) -> None:
         self._path = path
         self._resource = resource
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from refundry.domain.allocation import allocate
+from refundry.domain.cells import only
 from refundry.domain.money import to_major
 from refundry.domain.order import Order, OrderState
 from refundry.domain.refund import (
@@ -18,6 +19,7 @@ from refundry.domain.refund import (
     RefundType,
     base_of_item,
     base_of_order,
+    components_of,
 )
 
 
@@ -89,6 +91,26 @@ def available_for(order: Order, choice: Choice) -> int:
     if choice is Choice.ITEMS:
         return sum(base_of_item(line, None) for line in order.lines)
     return base_of_order(order, _TYPES[choice])
+
+
+class Nothing(StrEnum):
+    """Why a choice has nothing left."""
+
+    DISPUTE = "dispute"
+    NEVER_CAPTURED = "never_captured"
+    HELD = "held"
+    REFUNDED = "refunded"
+
+
+def why_nothing(order: Order, choice: Choice) -> Nothing:
+    """Why nothing is available for a choice."""
+    if order.state is OrderState.DISPUTE:
+        return Nothing.DISPUTE
+    components = components_of(_TYPES.get(choice), of_item=choice is Choice.ITEMS)
+    if not any(sum(only(line.captured, components)) for line in order.lines):
+        return Nothing.NEVER_CAPTURED
+    held = any(sum(only(line.held, components)) for line in order.lines)
+    return Nothing.HELD if held else Nothing.REFUNDED
 
 
 def unit_amount(order: Order, position: int) -> int:

@@ -60,7 +60,7 @@ def day(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time(), UTC)  # noqa: DTZ007
+        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time(), UTC)
     except ValueError as error:
         raise Wrong(f"'{text[:20]}' is not a day. Write it like 2024-05-31.") from error
 

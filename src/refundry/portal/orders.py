@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
 from refundry.access.rights import Right
 from refundry.db.listing import Condition
 from refundry.domain.cells import COMPONENT_NAMES, Component
@@ -58,7 +59,7 @@ async def list_orders(visit: Visit) -> Answer:
         conditions.append(Condition("t.state = {}::text", state))
     q = (visit.query.one("q") or "").strip()
     if q:
-        conditions.append(Condition("t.id = ANY ({}::text[])", await _search(visit, q)))
+        conditions.append(Condition("t.id = ANY ({}::text[])", await search_orders(visit, q)))
     ids, pages = await page_of(visit, "orders", conditions)
     found = await find_orders(visit.database, visit.tenant, ids)
     return visit.show(
@@ -74,7 +75,7 @@ async def list_orders(visit: Visit) -> Answer:
     )
 
 
-async def _search(visit: Visit, q: str) -> list[str]:
+async def search_orders(visit: Visit, q: str) -> list[str]:
     """The ids of the orders with this id, upstream id or address; at most a thousand."""
     rows = await visit.database.fetch(
         """
@@ -217,9 +218,7 @@ _TONES = {"failed": "bad", "complete": "ok", "refunded": "ok", "opened": "warn",
 async def _timeline(visit: Visit, order: Order) -> list[Moment]:
     """Events and states of an order, newest first."""
     events = await events_of_order(visit.database, visit.tenant, order.id, _FEW_EVENTS)
-    moments = [
-        Moment(at, kind, _TONES.get(kind.rsplit(".", 1)[-1], "")) for at, kind in events
-    ]
+    moments = [Moment(at, kind, _TONES.get(kind.rsplit(".", 1)[-1], "")) for at, kind in events]
     states = [
         Moment(at, f"Order is {STATES.get(state, state)}", "now")
         for state, at in order.state_times.items()

@@ -30,6 +30,8 @@ class FormReceipt:
 
     async def store(self, tx: Tx, status: int, body: bytes, *, sealed: bool = False) -> None:
         """Take the form and note who did what. Raises AlreadySubmitted, which undoes the effect."""
+        assert status < 400
+        assert not sealed
         visit = self._visit
         await take_token(tx, visit, self._token, self._location)
         made: Mapping[str, Any] = msgspec.json.decode(body)

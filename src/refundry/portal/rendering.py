@@ -77,7 +77,8 @@ def environment() -> Environment:
         keep_trailing_newline=False,
     )
     made.filters |= {"moment": moment, "iso": iso, "words": words}
-    made.globals.update(amount=amount, plain_amount=plain_amount, asset=asset_address)
+    names: dict[str, Any] = made.globals  # jinja2 types it by what it puts there itself
+    names.update(amount=amount, plain_amount=plain_amount, asset=asset_address)
     return made
 
 

@@ -1,11 +1,11 @@
 """How payment sources are called on pages."""
 
-from typing import Any
 
 import msgspec
 
 from refundry.domain.charge import Charge
 from refundry.orders.store import StoredOrder
+from refundry.portal.order_lines import as_object
 from refundry.portal.rendering import words
 
 _NAMES = {
@@ -29,12 +29,10 @@ def source_label(stored: StoredOrder, charge: Charge) -> str:
     """`Visa •••• 1111` for a card whose digits are known, else the name of the type."""
     details = msgspec.json.decode(stored.facts.sources[charge.id].details)
     name = _NAMES.get(charge.source_type, words(charge.source_type))
-    card = _object(_object(details).get(charge.source_type) or _object(details).get("creditCard"))
+    card = as_object(
+        as_object(details).get(charge.source_type) or as_object(details).get("creditCard")
+    )
     brand, digits = card.get("brand"), card.get("lastFourDigits")
     if not isinstance(digits, str) or not digits:
         return name
     return f"{brand if isinstance(brand, str) and brand else name} •••• {digits}"
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
