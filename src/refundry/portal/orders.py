@@ -215,15 +215,22 @@ class Moment:
 _TONES = {"failed": "bad", "complete": "ok", "refunded": "ok", "opened": "warn", "dispute": "bad"}
 
 
+def event_words(kind: str) -> str:
+    """An event type for people: `order.charge.capture.complete` -> `Charge capture complete`."""
+    parts = kind.split(".")
+    told = parts[1:] if parts[0] == "order" and len(parts) > 2 else parts
+    return " ".join(told).replace("_", " ").capitalize()
+
+
+def _tone(kind: str) -> str:
+    return _TONES.get(kind.rsplit(".", 1)[-1], "")
+
+
 async def _timeline(visit: Visit, order: Order) -> list[Moment]:
     """Events and states of an order, newest first."""
     events = await events_of_order(visit.database, visit.tenant, order.id, _FEW_EVENTS)
-    moments = [Moment(at, kind, _TONES.get(kind.rsplit(".", 1)[-1], "")) for at, kind in events]
-    states = [
-        Moment(at, f"Order is {STATES.get(state, state)}", "now")
-        for state, at in order.state_times.items()
-    ]
-    return sorted(moments + states, key=lambda each: each.at, reverse=True)
+    moments = [Moment(at, event_words(kind), _tone(kind)) for at, kind in events]
+    return sorted(moments, key=lambda each: each.at, reverse=True)
 
 
 PAGES = (

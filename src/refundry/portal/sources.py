@@ -1,6 +1,5 @@
 """How payment sources are called on pages."""
 
-
 import msgspec
 
 from refundry.domain.charge import Charge
