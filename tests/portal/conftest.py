@@ -26,22 +26,35 @@ def api(service: Service, account: Account) -> Api:
     return service.api(account.secret_test)
 
 
+Stranger = Callable[[], Visitor]
 SignIn = Callable[..., Visitor]
 
 
 @pytest.fixture
-def sign_in(service: Service, account: Account) -> Iterator[SignIn]:
-    """Somebody of a role who is signed in."""
+def stranger(service: Service) -> Iterator[Stranger]:
+    """A browser in which nobody is signed in, as many as are asked for."""
     visitors: list[Visitor] = []
 
-    def enter(role: str = "administrator", *, in_refund_set: bool = False) -> Visitor:
-        email = account.create_user(role, in_refund_set=in_refund_set)
-        visitors.append(Visitor.signed_in(service, email))
+    def come() -> Visitor:
+        visitors.append(Visitor(service))
         return visitors[-1]
 
-    yield enter
+    yield come
     for visitor in visitors:
         visitor.close()
+
+
+@pytest.fixture
+def sign_in(account: Account, stranger: Stranger) -> SignIn:
+    """Somebody of a role who is signed in."""
+
+    def enter(role: str = "administrator", *, in_refund_set: bool = False) -> Visitor:
+        visitor = stranger()
+        screen = visitor.sign_in(account.create_user(role, in_refund_set=in_refund_set))
+        assert screen.path != "/dashboard/login", screen.text
+        return visitor
+
+    return enter
 
 
 @pytest.fixture
