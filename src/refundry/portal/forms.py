@@ -14,6 +14,10 @@ class BadForm(Exception):
     """A body that no browser sends for our pages."""
 
 
+class Wrong(Exception):
+    """A form cannot be taken as it is; the message is for the person who filled it in."""
+
+
 class Form:
     """The fields of a form, in their order; of several with one name the last counts."""
 

@@ -4,17 +4,25 @@ Source of choices and names: contract, dashboard, section 3. One page: the revie
 with the preview filled in, so that nothing has to be remembered from one step to the next.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from refundry.access.forms import find_form
 from refundry.access.rights import Right
 from refundry.domain.cells import COMPONENT_NAMES
-from refundry.domain.choices import FULL_ONLY, Nothing, Units, offers, unit_amount, why_nothing
+from refundry.domain.choices import (
+    FULL_ONLY,
+    Nothing,
+    Units,
+    choice_of,
+    offers,
+    unit_amount,
+    why_nothing,
+)
 from refundry.domain.order import Order, OrderState
 from refundry.domain.preview import Preview, preview_refund
 from refundry.domain.refund import Refund, base_of_item
-from refundry.errors import Refused, required
+from refundry.errors import NotFound, Refused, required
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
 from refundry.ids import new_web_token
@@ -24,13 +32,13 @@ from refundry.portal.order_lines import line_name
 from refundry.portal.orders import COMPONENT_LABELS, IN_DISPUTE, load_order
 from refundry.portal.pages import Page, Visit
 from refundry.portal.receipts import AlreadySubmitted, FormReceipt
-from refundry.portal.refund_form import Draft, read_draft
+from refundry.portal.refund_form import Draft, form_of, read_draft
 from refundry.portal.refund_rows import refund_row
 from refundry.portal.rendering import amount as amount_text
 from refundry.portal.rendering import page, plain_amount
 from refundry.portal.sources import source_label
 from refundry.refunds.commands import RefundRequest, create_refund
-from refundry.refunds.store import find_refunds, refunds_of_order
+from refundry.refunds.store import find_refund, find_refunds, refunds_of_order
 
 _METADATA_ROWS = 3
 _LIKE_WITHIN = timedelta(hours=24)
@@ -64,9 +72,16 @@ class Review:
 
 
 async def new_refund(visit: Visit) -> Answer:
-    """The empty form."""
+    """The form: empty, or as the refund that it is to be tried again for."""
     stored = await load_order(visit)
-    return _form_page(visit, stored, Review(Draft(), []))
+    draft = Draft()
+    if again := visit.query.one("again"):
+        earlier = await find_refund(visit.database, visit.tenant, again)
+        if earlier is None or earlier.refund.order_id != stored.order.id:
+            raise NotFound("Refund", again)
+        visit.form = form_of(earlier.refund)
+        draft = replace(draft, choice=choice_of(earlier.refund))
+    return _form_page(visit, stored, Review(draft, []))
 
 
 async def review_refund(visit: Visit) -> Answer:

@@ -1,8 +1,9 @@
 """A visit to a page: who comes, whether they may, and the page or form handler they get."""
 
+import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
@@ -24,9 +25,9 @@ from refundry.http.call import Services
 from refundry.http.query import Query
 from refundry.metrics import observe_request
 from refundry.pipeline import TooSlow, read_body, request_id_of, send_answer
-from refundry.portal.forms import BadForm, Form, read_form
+from refundry.portal.forms import BadForm, Form, Wrong, read_form
 from refundry.portal.navigation import groups_for
-from refundry.portal.rendering import page
+from refundry.portal.rendering import HEADERS, page
 from refundry.tenant import Tenant
 
 COOKIE = "refundry_session"
@@ -37,10 +38,6 @@ log = structlog.get_logger("refundry.portal")
 
 class Forbidden(Exception):
     """The visitor may not do this; the message says what is missing."""
-
-
-class Wrong(Exception):
-    """A form cannot be taken as it is; the message is for the person who filled it in."""
 
 
 @dataclass(slots=True)
@@ -138,7 +135,15 @@ FLASHES = {
 }
 """What was done, by the word in the address; only these texts are ever shown."""
 
-Handler = Callable[[Visit], Awaitable[Answer]]
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """Server-sent events, each as it comes up."""
+
+    events: AsyncIterator[bytes]
+
+
+Handler = Callable[[Visit], Awaitable[Answer | Streamed]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,9 @@ class PageResource:
         started = time.perf_counter()
         request_id = request_id_of(scope)
         answer = await self._answer(scope, receive, request_id)
+        if isinstance(answer, Streamed):
+            await _stream(answer, receive, send)
+            return
         await send_answer(send, answer, request_id)
         duration = time.perf_counter() - started
         route = scope["refundry.route"]
@@ -181,7 +189,7 @@ class PageResource:
             user_id=scope.get("refundry.user_id"),
         )
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer | Streamed:
         found = self._pages.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if found is None:
             answer = _plain(405, "There is nothing to do here in this way.")
@@ -197,6 +205,30 @@ class PageResource:
         except Exception as error:  # the last place that can still answer
             answer = _answer_to(error, visit, request_id)
         return _with_cookies(answer, visit)
+
+
+async def _stream(streamed: Streamed, receive: Receive, send: Send) -> None:
+    """Send events until there are no more or the browser is gone."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    headers.append((b"content-type", b"text/event-stream"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def run() -> None:
+        async for event in streamed.events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    sending = asyncio.create_task(run())
+    gone = asyncio.create_task(_gone(receive))
+    await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (sending, gone):
+        task.cancel()
+    await asyncio.gather(sending, gone, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _visit(services: Services, scope: Scope, body: bytes, request_id: str) -> Visit:
@@ -226,7 +258,7 @@ def _entry_of(route: str) -> str:
     return "/".join(route.split("/")[:3])
 
 
-async def _pass(visit: Visit, found: Page) -> Answer:
+async def _pass(visit: Visit, found: Page) -> Answer | Streamed:
     """Check sign-in, form token and right, in this order, then run the handler."""
     if visit.web is None and not found.open:
         if found.method != "GET":
@@ -261,8 +293,8 @@ def cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -
     return "; ".join([*parts, *(["Secure"] if secure else [])])
 
 
-def _with_cookies(answer: Answer, visit: Visit | None) -> Answer:
-    if visit is not None and visit.new_cookies:
+def _with_cookies(answer: Answer | Streamed, visit: Visit | None) -> Answer | Streamed:
+    if isinstance(answer, Answer) and visit is not None and visit.new_cookies:
         answer.headers["Set-Cookie"] = visit.new_cookies[-1]
     return answer
 

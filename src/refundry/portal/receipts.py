@@ -46,3 +46,18 @@ async def take_token(tx: Tx, visit: Visit, token: str, location: str) -> None:
     if before is not None:
         raise AlreadySubmitted(before.location)
     await note_result(tx, visit.user, token, location)
+
+
+async def note_done(
+    visit: Visit,
+    action: str,
+    object_type: str,
+    object_id: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> None:
+    """Note in the audit log what the visitor did in a transaction of its own."""
+    change = Change(action, object_type, object_id, before, after, visit.tenant.live)
+    await visit.database.run(
+        lambda tx: audit(tx, visit.user.account_id, visit.user.actor, change, visit.real_now)
+    )

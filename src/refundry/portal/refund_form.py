@@ -2,14 +2,26 @@
 
 from dataclasses import dataclass, field, replace
 
-from refundry.domain.choices import FULL_ONLY, Choice, Units, items_ask, unit_amount, whole_ask
+from refundry.domain.choices import (
+    FULL_ONLY,
+    Choice,
+    Units,
+    choice_of,
+    items_ask,
+    unit_amount,
+    whole_ask,
+)
 from refundry.domain.money import Currency, parse_numeral, to_minor
 from refundry.domain.order import Line, Order
-from refundry.domain.refund import RefundAsk, base_of_item
-from refundry.http.document import to_json_text
-from refundry.portal.forms import Form, whole
+from refundry.domain.refund import Refund, RefundAsk, base_of_item
+from refundry.http.document import JsonValue
+from refundry.http.fields import metadata_text
+from refundry.portal.forms import Form, Wrong, whole
+from refundry.portal.rendering import plain_amount
 
 _LONGEST_REASON = 64
+_LONGEST_KEY = 40
+_LONGEST_VALUE = 500
 
 
 @dataclass(slots=True)
@@ -38,9 +50,9 @@ def read_draft(order: Order, form: Form) -> Draft:
     reason = form.text("reason")
     if len(reason) > _LONGEST_REASON:
         draft.problems.append(f"The reason is longer than {_LONGEST_REASON} characters.")
-    metadata = _read_metadata(form, draft)
+    metadata = read_metadata(form)
     if ask is not None and not draft.problems:
-        draft.ask = replace(ask, reason=reason or None, metadata=metadata)
+        draft.ask = replace(ask, reason=reason or None, metadata=metadata_text(metadata))
     return draft
 
 
@@ -87,13 +99,36 @@ def _line_total(order: Order, line: Line, quantity: int, text: str, draft: Draft
     return quantity * minor
 
 
-def _read_metadata(form: Form, draft: Draft) -> str | None:
-    found: dict[str, str] = {}
+def read_metadata(form: Form, *, removing: bool = False) -> dict[str, JsonValue]:
+    """The rows of metadata. removing: a name without a value is to be removed. Raises Wrong."""
+    found: dict[str, JsonValue] = {}
     for number, key in form.numbered("meta-key-"):
         value = form.text(f"meta-value-{number}")
         if not key and not value:
             continue
-        if not 0 < len(key) <= 40 or not 0 < len(value) <= 500:
-            draft.problems.append("Metadata needs a name (40 characters) and a value (500).")
-        found[key] = value
-    return to_json_text(found) if found else None
+        empty = removing and not value
+        if (
+            not 0 < len(key) <= _LONGEST_KEY
+            or len(value) > _LONGEST_VALUE
+            or (not value and not empty)
+        ):
+            raise Wrong(
+                f"Metadata needs a name of at most {_LONGEST_KEY} characters and a value of at"
+                f" most {_LONGEST_VALUE}."
+            )
+        found[key] = None if empty else value
+    return found
+
+
+def form_of(refund: Refund) -> Form:
+    """The form that would make the same request again."""
+    choice = choice_of(refund)
+    pairs = [("kind", choice.value), ("reason", refund.reason or "")]
+    if choice is Choice.ITEMS:
+        for element in refund.elements:
+            unit = plain_amount(element.amount // element.quantity, refund.currency)
+            pairs.append((f"qty-{element.item_id}", str(element.quantity)))
+            pairs.append((f"amount-{element.item_id}", unit))
+    elif choice not in FULL_ONLY:
+        pairs.append((f"amount-of-{choice}", plain_amount(refund.amount, refund.currency)))
+    return Form(pairs)

@@ -3,13 +3,12 @@
 from refundry.access.rights import Right
 from refundry.db.listing import Condition
 from refundry.domain.refund import RefundState
-from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.portal.lists import active_filters, day_conditions, page_of
 from refundry.portal.orders import search_orders
 from refundry.portal.pages import Page, Visit
-from refundry.portal.refund_rows import STATES, refund_row, refund_rows
-from refundry.refunds.store import find_refund, find_refunds
+from refundry.portal.refund_rows import STATES, refund_rows
+from refundry.refunds.store import find_refunds
 
 
 async def list_refunds(visit: Visit) -> Answer:
@@ -52,15 +51,4 @@ async def _search(visit: Visit, q: str, orders: list[str]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-async def show_refund(visit: Visit) -> Answer:
-    """A refund with its calculation and its timeline."""
-    stored = await find_refund(visit.database, visit.tenant, visit.path["id"])
-    if stored is None:
-        raise NotFound("Refund", visit.path["id"])
-    return visit.show("refund.html", row=refund_row(stored.refund), refund=stored.refund)
-
-
-PAGES = (
-    Page("GET", "/refunds", list_refunds, Right.VIEW_ORDERS),
-    Page("GET", "/refunds/{id}", show_refund, Right.VIEW_ORDERS),
-)
+PAGES = (Page("GET", "/refunds", list_refunds, Right.VIEW_ORDERS),)

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
-from refundry.portal import new_refund, orders, refunds, sign_in
+from refundry.portal import new_refund, orders, refund_details, refunds, sign_in
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
 
@@ -28,6 +28,7 @@ PAGES: tuple[Page, ...] = (
     *new_refund.PAGES,
     *orders.PAGES,
     *refunds.PAGES,
+    *refund_details.PAGES,
 )
 
 
