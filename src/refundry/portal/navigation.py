@@ -30,6 +30,26 @@ GROUPS = (
         (
             Entry("Orders", "/dashboard/orders", Right.VIEW_ORDERS),
             Entry("Refunds", "/dashboard/refunds", Right.VIEW_ORDERS),
+            Entry("Returns", "/dashboard/returns", Right.VIEW_ORDERS),
+            Entry("Disputes", "/dashboard/disputes", Right.VIEW_ORDERS),
+        ),
+    ),
+    Group("Finance", (Entry("Transactions", "/dashboard/transactions", Right.TRANSACTIONS),)),
+    Group(
+        "Developers",
+        (
+            Entry("API keys", "/dashboard/api-keys", Right.DEVELOPERS),
+            Entry("Webhooks", "/dashboard/webhooks", Right.DEVELOPERS),
+            Entry("Event logs", "/dashboard/events", Right.DEVELOPERS),
+            Entry("API logs", "/dashboard/api-logs", Right.DEVELOPERS),
+        ),
+    ),
+    Group(
+        "Settings",
+        (
+            Entry("Users and roles", "/dashboard/users", Right.USERS),
+            Entry("Permission sets", "/dashboard/permission-sets", Right.USERS),
+            Entry("Audit log", "/dashboard/audit", Right.AUDIT),
         ),
     ),
 )
