@@ -178,7 +178,7 @@ async def list_users(
            AND CASE WHEN $6::text IS NULL THEN status <> 'deprovisioned' ELSE status = $6 END
          ORDER BY lower(name), email, id LIMIT $7 OFFSET $8
         """,
-        now, account_id, wanted.q, wanted.type, wanted.role, wanted.status, limit,
+        now, account_id, searched(wanted.q), wanted.type, wanted.role, wanted.status, limit,
         (page - 1) * limit,
     )  # fmt: skip
     return UserPage([user_of(row) for row in rows], rows[0]["total"] if rows else 0)
@@ -305,6 +305,14 @@ async def remove_user(tx: Tx, user: User) -> None:
         """,
         user.account_id, user.id,
     )  # fmt: skip
+
+
+def searched(text: str | None) -> str | None:
+    """What is looked for, if anything: without what no text in the database can hold."""
+    if text is None:
+        return None
+    found = "".join(c for c in text if c.isprintable()).strip()
+    return found or None
 
 
 def user_of(row: Record) -> User:
