@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from refundry.access.audit_log import Actor
+from refundry.access.audit_log import Actor, searched
 from refundry.access.rights import Attempts, Right, Role, UserStatus, UserType, rights_of
 from refundry.db.database import Record, Session, Tx
 
@@ -305,14 +305,6 @@ async def remove_user(tx: Tx, user: User) -> None:
         """,
         user.account_id, user.id,
     )  # fmt: skip
-
-
-def searched(text: str | None) -> str | None:
-    """What is looked for, if anything: without what no text in the database can hold."""
-    if text is None:
-        return None
-    found = "".join(c for c in text if c.isprintable()).strip()
-    return found or None
 
 
 def user_of(row: Record) -> User:
