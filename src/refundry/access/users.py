@@ -8,7 +8,6 @@ from refundry.access.rights import Attempts, Right, Role, UserStatus, UserType, 
 from refundry.db.database import Record, Session, Tx
 
 PAGE = 25
-PERMISSION_SET = "refunds"
 
 
 @dataclass(frozen=True, slots=True)
