@@ -109,10 +109,17 @@ async def list_audit(
            AND ($9::timestamptz IS NULL OR at < $9)
          ORDER BY seq DESC LIMIT $10
         """,
-        account_id, below, wanted.live, wanted.who, wanted.action, wanted.object_type,
-        wanted.object_id, wanted.since, wanted.until, limit,
+        account_id, below, wanted.live, searched(wanted.who), searched(wanted.action),
+        searched(wanted.object_type), searched(wanted.object_id), wanted.since, wanted.until, limit,
     )  # fmt: skip
     return [_entry(row) for row in rows]
+
+
+def searched(text: str | None) -> str | None:
+    """What is looked for, if anything: without what no text in the database can hold."""
+    if text is None:
+        return None
+    return "".join(each for each in text if each.isprintable()).strip() or None
 
 
 def _entry(row: Record) -> Entry:

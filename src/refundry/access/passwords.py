@@ -48,7 +48,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """What to store of a password. Raises TooBusy."""
-        return await self._run(self._hasher.hash, normal_password(password))
+        return await self._run(self._hasher.hash, _bytes(password))
 
     async def check(self, stored: str | None, password: str) -> Checked:
         """Whether a password is the stored one. Without one, it is wrong after the same time.
@@ -57,10 +57,10 @@ class Passwords:
         """
         # Before its characters are put together a password may be longer than it may be after.
         known = stored is not None and len(password) <= 4 * LONGEST_PASSWORD
-        text = normal_password(password) if known else "nobody"
+        text = _bytes(password) if known else b"nobody"
         return await self._run(self._check, stored if known else None, text)
 
-    def _check(self, stored: str | None, text: str) -> Checked:
+    def _check(self, stored: str | None, text: bytes) -> Checked:
         try:
             self._hasher.verify(stored or self._nobodys, text)
         except VerifyMismatchError:
@@ -87,3 +87,8 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:
             self._asked -= 1
+
+
+def _bytes(password: str) -> bytes:
+    # What a terminal could not decode is a password like any other.
+    return normal_password(password).encode("utf-8", "surrogatepass")

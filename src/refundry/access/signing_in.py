@@ -1,5 +1,6 @@
 """Signing in, giving the password again, and what users change of their own credentials."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,18 +19,25 @@ from refundry.errors import required
 from refundry.ids import new_web_token
 from refundry.sealing import Vault
 
+# More than a hash takes, so that most refusals come after the same time: what is written for an
+# address that has a user is some milliseconds, and would tell who has one.
+_REFUSAL_SECONDS = 0.25
 # Longer than any address that mail can be sent to.
 _LONGEST_EMAIL = 320
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What everything about passwords and codes needs."""
+    """What everything about passwords and codes needs.
+
+    refusal_seconds: a refused sign-in is answered after a whole multiple of it.
+    """
 
     database: Database
     passwords: Passwords
     vault: Vault
     clock: Clock
+    refusal_seconds: float = _REFUSAL_SECONDS
 
 
 @asynccontextmanager
@@ -56,8 +64,17 @@ async def sign_in(gate: Gate, email: str, password: str, code: str | None = None
     Unknown addresses, wrong passwords, missing codes and lock-outs take the same time. Raises
     TooBusy.
     """
+    began = gate.clock.monotonic()
+    token = await _try_to_enter(gate, email, password, code)
+    if token is None and gate.refusal_seconds:
+        taken = gate.clock.monotonic() - began
+        await asyncio.sleep(gate.refusal_seconds - taken % gate.refusal_seconds)
+    return token
+
+
+async def _try_to_enter(gate: Gate, email: str, password: str, code: str | None) -> str | None:
     known = None
-    if len(email) <= _LONGEST_EMAIL and "\0" not in email:
+    if len(email) <= _LONGEST_EMAIL and email.isprintable():
         known = await users.find_credentials(gate.database, email.strip(), gate.clock.now())
     checked = await gate.passwords.check(known.password_hash if known else None, password)
     if known is None:

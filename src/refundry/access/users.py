@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from refundry.access.audit_log import Actor
+from refundry.access.audit_log import Actor, searched
 from refundry.access.rights import Attempts, Right, Role, UserStatus, UserType, rights_of
 from refundry.db.database import Record, Session, Tx
 
 PAGE = 25
-PERMISSION_SET = "refunds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ async def list_users(
            AND CASE WHEN $6::text IS NULL THEN status <> 'deprovisioned' ELSE status = $6 END
          ORDER BY lower(name), email, id LIMIT $7 OFFSET $8
         """,
-        now, account_id, wanted.q, wanted.type, wanted.role, wanted.status, limit,
+        now, account_id, searched(wanted.q), wanted.type, wanted.role, wanted.status, limit,
         (page - 1) * limit,
     )  # fmt: skip
     return UserPage([user_of(row) for row in rows], rows[0]["total"] if rows else 0)
