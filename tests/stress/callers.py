@@ -1,7 +1,8 @@
 """Clients over raw sockets: each sends its next request as soon as the one before is answered.
 
 Some hang up before the answer. What has an idempotency key is sent again until it is answered, and
-sometimes twice at once.
+sometimes twice at once. Now and then all of them wait until everything is answered: who was
+forgotten would else be woken by those who come after him.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from tests.stress.requests import Request, Requests
 # How long after sending a client hangs up, at most: some before the request is read, some after
 # its refund is written.
 _HANGS_UP_SECONDS = 0.03
+# Requests from one lull to the next, at most. Short bursts meet the end of a lane more often.
+_BURST = 400
 # The answer to a key whose first request is still being served.
 _IN_USE = 409
 _IN_USE_CODE = "idempotency_key_in_use"
@@ -65,6 +68,8 @@ class Callers:
         self._chance = Random(f"callers {seed}")
         self._again: deque[Request] = deque()
         self._callers: set[_Caller] = set()
+        self._parked: list[_Caller] = []
+        self._left = 0  # requests until the next lull
         self._tasks: set[asyncio.Task[object]] = set()
         self._finished = asyncio.Event()
 
@@ -93,25 +98,46 @@ class Callers:
         self._tasks.discard(task)
         if error := task.exception():
             self.wrong = f"cannot connect: {error!r}"
+        self._end_lull()
 
-    def begin(self, caller: "_Caller") -> Request | None:
-        """What a caller is to send; None: nothing is left."""
-        if self.wrong is None and self._again:
+    def begin(self, caller: "_Caller") -> None:
+        """Have a caller send its next request, wait for the end of a lull, or stop."""
+        if self.wrong is None and (self._again or self._drawn < self._count):
+            if self._left > 0:
+                self._send(caller)
+            else:
+                self._callers.discard(caller)
+                self._parked.append(caller)
+        else:
+            self._callers.discard(caller)
+            caller.close()
+        self._end_lull()
+
+    def _end_lull(self) -> None:
+        """Go on, or finish, where everything is answered."""
+        if self._callers or self._tasks:
+            return
+        if self._parked:
+            self._left = self._chance.choice((2, 8, self._chance.randint(1, _BURST)))
+            parked, self._parked = self._parked, []
+            for each in parked:
+                self.begin(each)
+        else:
+            self._finished.set()
+
+    def _send(self, caller: "_Caller") -> None:
+        self._left -= 1
+        if self._again:
             request = self._again.popleft()
-        elif self.wrong is None and self._drawn < self._count:
+        else:
             self._drawn += 1
             request = self._requests.next()
             if request.keyed and self._chance.random() < 0.2:
                 self._again.append(request)
                 self.told.counts["sent twice at once"] += 1
-        else:
-            self._callers.discard(caller)
-            if not self._callers and not self._tasks:
-                self._finished.set()
-            return None
         self.told.sent.add(request.mark)
         self._callers.add(caller)
-        return request
+        caller.send(request)
 
     def answered(self, request: Request, answer: bytes, seconds: float) -> None:
         """Note a whole answer."""
@@ -183,16 +209,20 @@ class _Caller(asyncio.Protocol):
             self._callers.cut_off(request)
 
     def _next(self) -> None:
-        self.request = request = self._callers.begin(self)
-        if request is None:
-            self._transport.close()
-            return
+        self.request = None
+        self._callers.begin(self)
+
+    def send(self, request: Request) -> None:
+        self.request = request
         self.sent_at = time.monotonic()
         self._transport.write(request.data)
         # Hanging up is for the first time that it is sent, else what has a key had no answer ever.
         if request.vanishes and request.mark not in self._callers.told.vanished:
             delay = self._chance.uniform(0, _HANGS_UP_SECONDS)
             asyncio.get_running_loop().call_later(delay, self._hang_up, request)
+
+    def close(self) -> None:
+        self._transport.close()
 
     def _hang_up(self, request: Request) -> None:
         if self.request is request:
