@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,7 +66,7 @@ async def all_of(shop: Shop) -> list[LoggedCall]:
 
 
 @asynccontextmanager
-async def paused(database: Database) -> AsyncIterator[None]:
+async def paused(database: Database) -> AsyncGenerator[None]:
     """Nobody can write to the log for as long as the block runs."""
     async with database.transaction() as tx:
         await tx.execute("LOCK TABLE api_log IN ACCESS EXCLUSIVE MODE")
@@ -74,7 +74,7 @@ async def paused(database: Database) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def writing(journal: Journal) -> AsyncIterator[None]:
+async def writing(journal: Journal) -> AsyncGenerator[None]:
     stopping = asyncio.Event()
     task = asyncio.create_task(journal.run(stopping))
     yield
