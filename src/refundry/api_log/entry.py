@@ -28,9 +28,11 @@ Row = tuple[Any, ...]
 """The values of COLUMNS."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """What is noted of a call on its way: as it came, nothing worked out yet.
+
+    Not frozen, as that makes it three times as dear to make, on the way of every request.
 
     called_at: real time, whatever a test clock says. seconds: until the answer was on its way.
     request, answer: the first KEPT_BYTES of the bodies; the sizes are those of the whole bodies.
