@@ -19,6 +19,8 @@ class Part(StrEnum):
     API_LOG = "api_log"
 
 
+# A whole run is to end while one waits for it; the others are asked for by name.
+USUAL = frozenset(Part) - {Part.API_LOG}
 LOADS = (Part.REFUNDS, Part.ORDERS)
 CLIENTS = (1, 8, 32)
 STARTS = 5
