@@ -1,6 +1,7 @@
 """Puts the service together: the one place that knows every component."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from refundry import __version__
 from refundry.access.guards import KeyRing, RateLimit
 from refundry.access.signing_in import Gate as SignInGate
 from refundry.access.signing_in import open_gate
+from refundry.api_log.journal import Journal, open_journal
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
@@ -113,32 +115,43 @@ class Service:
                     Guard: Guard(settings.webhook_networks()),
                 },
             )
-            self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())
             try:
-                yield
+                async with contextlib.AsyncExitStack() as stack:
+                    journal = None
+                    if settings.api_log:
+                        journal = await stack.enter_async_context(open_journal(database))
+                    self._route(self._gate(services, journal))
+                    yield
             finally:
                 waking.cancel()
                 await asyncio.gather(waking, return_exceptions=True)
 
-    def _routes(self, services: Services) -> list[Route]:
+    def _gate(self, services: Services, journal: Journal | None) -> Gate:
         settings = self._settings
         clock = services.clock
-        gate = Gate(
+        return Gate(
             services,
             # A moved test clock must be seen at once by every process.
             KeyRing(services.database, clock, remember=not settings.test_clock),
             RateLimit(clock, settings.rate_limit_live * self._share),
             RateLimit(clock, settings.rate_limit_test * self._share),
+            journal,
         )
+
+    def _route(self, gate: Gate) -> None:
+        """Let requests in; what leads nowhere is answered with 404."""
         by_path: dict[str, list[Operation]] = {}
         for operation in (*self._operations, *self._own_operations()):
             by_path.setdefault(operation.path, []).append(operation)
         resources: dict[str, ASGIApp] = {
             path: Resource(gate, operations) for path, operations in by_path.items()
         }
-        resources |= portal_resources(services)
-        return [Route(path, _Marked(path, resource)) for path, resource in resources.items()]
+        resources |= portal_resources(gate.services)
+        self._app.router.routes.extend(
+            Route(path, _Marked(path, resource)) for path, resource in resources.items()
+        )
+        self._app.router.default = Resource(gate, ())
 
     def _own_operations(self) -> Sequence[Operation]:
         """The pages and probes around the API."""

@@ -152,3 +152,10 @@ def test_pages_say_what_they_may_load_and_cookies_are_closed(
     }
     cookie = entered.post("/dashboard/login", fields, follow=False).response.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=Lax", "Path=/dashboard"} <= set(cookie.split("; "))
+
+
+def test_what_leads_nowhere_is_said_so_on_a_page(admin: Visitor, stranger: Stranger) -> None:
+    screen = admin.get("/dashboard/nowhere/at/all")
+    assert screen.status == 404
+    assert screen.has("navigation")
+    assert stranger().get("/dashboard/nowhere").path == "/dashboard/login"

@@ -22,6 +22,11 @@ async def get_file(visit: Visit) -> Answer:
     return Answer(200, body, headers, kind)
 
 
+async def no_page(visit: Visit) -> Answer:
+    """What leads nowhere."""
+    raise NotFound("Page", visit.address[:200])
+
+
 PAGES: tuple[Page, ...] = (
     Page("GET", "/static/{digest}/{name}", get_file, open=True),
     *sign_in.PAGES,
@@ -29,6 +34,8 @@ PAGES: tuple[Page, ...] = (
     *orders.PAGES,
     *refunds.PAGES,
     *refund_details.PAGES,
+    # The last one: it matches everything.
+    Page("GET", "/{rest:path}", no_page),
 )
 
 
