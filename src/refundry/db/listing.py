@@ -9,7 +9,7 @@ from refundry.db.database import Database, Record
 from refundry.tenant import Tenant
 
 # So many take a millisecond. Of what a twentieth of the rows have, a page is among a third of them.
-_WALKED_ROWS = 600
+WALKED_ROWS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,7 @@ def walk_statement(
         if condition.bound is not None and not condition.bound.unless:
             bounds.append(condition.bound.sql.format(place))
     order = _order(page)
-    newest = (
-        f"SELECT t.* FROM {table} t WHERE {' AND '.join(bounds)} {order} LIMIT {_WALKED_ROWS:d}"
-    )
+    newest = f"SELECT t.* FROM {table} t WHERE {' AND '.join(bounds)} {order} LIMIT {WALKED_ROWS:d}"
     limit = f"LIMIT {page.limit + 1:d}"
     return f"{_select(f'({newest})', where, order)} {limit}", arguments
 

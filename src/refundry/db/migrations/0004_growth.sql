@@ -8,12 +8,6 @@
 CREATE INDEX CONCURRENTLY refunds_itemized ON refunds (account_id, live, created_at, seq)
  WHERE cardinality(sku_ids) > 0;
 
--- All of a BRIN index is read by each query that uses it: a quarter as many ranges.
-ALTER INDEX orders_updated SET (pages_per_range = 64);
-REINDEX INDEX CONCURRENTLY orders_updated;
-ALTER INDEX orders_refunded SET (pages_per_range = 64);
-REINDEX INDEX CONCURRENTLY orders_refunded;
-
 -- A fifth of a large table's rows, which autovacuum waits for by default, are hours of refunds: by
 -- then the table has grown for all the room that was not given back. These are looked at when a
 -- fiftieth of them is dead. Statistics likewise: lists are planned by them.
