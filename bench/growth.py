@@ -1,33 +1,23 @@
 """`python -m bench.growth`: the same loads and lists with few and with many rows, as ratios."""
 
 import argparse
-import asyncio
 import contextlib
 import http.client
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-import asyncpg
-
-from bench.bulk import LAYING_SETTINGS, Connection
 from bench.lists import list_requests
 from bench.loads import run_client
 from bench.measures import Measure, percentile, to_lines
-from bench.order import REFUND
 from bench.plan import Part
 from bench.processes import processor_seconds
-from bench.stage import BenchFailed, Service, Stage, ask, take_order
-from bench.volume import Copy, lay, prepare_copies
-from refundry.access.commands import open_account
-from refundry.db.database import connect_arguments, open_database
-from refundry.db.embedded import Server
-from refundry.hosting import database_ready
+from bench.stage import BenchFailed, Service
+from bench.tables import Tables, say
 
 T = TypeVar("T")
 
@@ -85,7 +75,7 @@ def run(folder: Path, orders: tuple[int, int], seconds: float, rounds: int) -> t
     small, large = (Tables(folder / str(count), count) for count in orders)
     for tables in (small, large):
         tables.lay()
-    with small.served() as one, large.served() as other:
+    with _served(small) as one, _served(large) as other:
         for number in range(rounds):
             pair = (one, other) if number % 2 == 0 else (other, one)
             for served in pair:
@@ -95,71 +85,12 @@ def run(folder: Path, orders: tuple[int, int], seconds: float, rounds: int) -> t
         return one.size, other.size
 
 
-class Tables:
-    """A data directory with so many orders in it."""
-
-    def __init__(self, folder: Path, orders: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._stage = Stage(folder)
-        self._orders = orders
-        # Written when the orders are laid: the account's key.
-        self._key_file = folder / "key"
-
-    def lay(self) -> None:
-        """Lay the orders, unless that was done before. Raises BenchFailed."""
-        if self._key_file.exists():
-            return
-        _say(f"lay {self._orders:,} orders with {_REFUNDS_EACH * self._orders:,} refunds")
-        with self._database():
-            key, copies = self._prepare()
-            self._run(lambda connection: _set(connection, LAYING_SETTINGS))
-        with self._database():
-            asyncio.run(lay(self._connect, copies, self._orders, _say))
-            self._run(lambda connection: connection.execute("ALTER SYSTEM RESET ALL"))
-        self._key_file.write_text(key)
-
-    def _prepare(self) -> tuple[str, Sequence[Copy]]:
-        """Take one order in and refund it; gives the account's key and what copies the order."""
-
-        async def open_bench_account() -> tuple[str, str]:
-            async with open_database(self._stage.settings) as database:
-                account = await open_account(database, "Growth", now=datetime.now(UTC))
-                return account.account_id, account.secret_test
-
-        account_id, key = asyncio.run(open_bench_account())
-        with self._stage.service("api") as service:
-            order_id = take_order(self._stage, service.port, key)
-            for _ in range(_REFUNDS_EACH):
-                ask(service.port, key, "POST", "/refunds", {"orderId": order_id, **REFUND})
-            self._stage.drain()
-        return key, self._run(lambda connection: prepare_copies(connection, account_id, order_id))
-
-    @contextlib.contextmanager
-    def served(self) -> Generator["Served"]:
-        """With the server and the service running. Raises BenchFailed."""
-        with self._database() as server, self._stage.service("api") as service:
-            assert server is not None
-            key = self._key_file.read_text()
-            yield Served(Size(self._orders), service, server.pid, key, self._checkpoint)
-
-    def _checkpoint(self) -> None:
-        self._run(lambda connection: connection.execute("CHECKPOINT", timeout=600))
-
-    def _database(self) -> "contextlib.AbstractContextManager[Server | None]":
-        return database_ready(self._stage.settings, "make bench-growth", _say, exclusive=True)
-
-    async def _connect(self) -> Connection:
-        return await asyncpg.connect(**connect_arguments(self._stage.settings))
-
-    def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        async def run() -> T:
-            connection = await self._connect()
-            try:
-                return await work(connection)
-            finally:
-                await connection.close()
-
-        return asyncio.run(run())
+@contextlib.contextmanager
+def _served(tables: Tables) -> Generator["Served"]:
+    """With the server and the service running. Raises BenchFailed."""
+    with tables.database() as server, tables.stage.service("api") as service:
+        assert server is not None
+        yield Served(Size(tables.orders), service, server.pid, tables.key, tables.checkpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +105,7 @@ class Served:
 
     def load(self, seconds: float, title: str) -> None:
         """Refunds from many clients, after a checkpoint. Raises BenchFailed."""
-        _say(f"    {self.size.orders:,} orders: refunds, {_CLIENTS} clients, {title}")
+        say(f"    {self.size.orders:,} orders: refunds, {_CLIENTS} clients, {title}")
         self.checkpoint()
         before = processor_seconds(self.postgres)
         answers = run_client(
@@ -187,12 +118,6 @@ class Served:
         self.size.micros += answers.micros
 
 
-async def _set(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Settings of the server, from its next start on."""
-    for name, value in settings.items():
-        await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-
-
 def _time_lists(*all_served: Served) -> None:
     """Each list's time in milliseconds, one request at a time.
 
@@ -201,7 +126,7 @@ def _time_lists(*all_served: Served) -> None:
     """
     times: dict[tuple[int, str], list[float]] = {}
     for number in range(_TIMES_ASKED):
-        _say(f"    lists, round {number + 1} of {_TIMES_ASKED}")
+        say(f"    lists, round {number + 1} of {_TIMES_ASKED}")
         for served in all_served:
             _ask_lists(served, times)
     for served in all_served:
@@ -247,10 +172,6 @@ def _compare_lists(small: Mapping[str, float], large: Mapping[str, float]) -> It
         yield Measure(f"list_{name}", millis, "ms", ratio)
     yield Measure("lists", len(large), "lists")
     yield Measure(f"lists_over_{LIST_RATIO}", slower, "lists")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
