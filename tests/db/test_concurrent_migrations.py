@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import pytest
@@ -46,7 +47,7 @@ class Place:
 async def place(settings: Settings, database: Database) -> AsyncIterator[Place]:
     await database.execute("DROP DATABASE IF EXISTS concurrent WITH (FORCE)")
     await database.execute("CREATE DATABASE concurrent")
-    arguments = connect_arguments(settings) | {"database": "concurrent"}
+    arguments: dict[str, Any] = connect_arguments(settings) | {"database": "concurrent"}
     async with AsyncExitStack() as stack:
 
         async def connect() -> Connection:
