@@ -369,7 +369,7 @@ async def refunds_of_operations(
     rows = await session.fetch(
         f"""
         SELECT k.operation_id, r.*
-          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[])
+          FROM unnest($1::text[], $2::boolean[], $3::text[], (SELECT $4::text[]))
                AS k (account_id, live, order_id, operation_id)
           JOIN refund_parts k_p
             ON k_p.account_id = k.account_id AND k_p.live = k.live AND k_p.order_id = k.order_id
@@ -403,7 +403,7 @@ async def unsubmitted_refunds(
     rows = await session.fetch(
         f"""
         SELECT k.account_id AS key_account, k.live AS key_live, r.*
-          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::timestamptz[])
+          FROM unnest($1::text[], $2::boolean[], $3::text[], (SELECT $4::timestamptz[]))
                AS k (account_id, live, order_id, until)
          CROSS JOIN LATERAL ({_SELECT}
                 WHERE r.account_id = k.account_id AND r.live = k.live
