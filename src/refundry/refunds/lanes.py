@@ -109,13 +109,15 @@ class RefundLanes:
 
     async def _write(self, group: list[_Waiting]) -> list[_Waiting]:
         """Read, decide and write for a group; gives the members who lost a race."""
-        orders = await store.find_refundables(
-            self._database, list(dict.fromkeys(waiting.key for waiting in group))
-        )
-        plans, doubtful = _plan(group, orders)
-        if not plans:
-            return []
-        written = await store.insert_refunds(self._database, [new for _, new in plans])
+        # One connection for both: to take it and give it back costs a fifth of a statement.
+        async with self._database.connection() as session:
+            orders = await store.find_refundables(
+                session, list(dict.fromkeys(waiting.key for waiting in group))
+            )
+            plans, doubtful = _plan(group, orders)
+            if not plans:
+                return []
+            written = await store.insert_refunds(session, [new for _, new in plans])
         for waiting, new in plans:
             if new.key in written:
                 waiting.succeed(accepted(new))
