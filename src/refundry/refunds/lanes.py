@@ -139,7 +139,7 @@ class RefundLanes:
         """Read, decide and write for a group; gives the members who lost a race."""
         if not group:  # all of it have been answered, or were cancelled, before a repetition
             return []
-        # One connection for both: to take it and give it back costs about as much here as a statement.
+        # One connection for both: to take one and give it back costs us as much as a statement.
         async with self._database.connection() as session:
             orders = await store.find_refundables(
                 session, list(dict.fromkeys(waiting.key for waiting in group))
