@@ -29,6 +29,7 @@ from refundry.http.reference import reference_page, stylesheet
 from refundry.metrics import observe_request, render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
+from refundry.orders.bodies import OrderBodies
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
 from refundry.portal.routes import portal_resources
@@ -110,6 +111,7 @@ class Service:
                 waker.wake,
                 drain_account,
                 {
+                    OrderBodies: OrderBodies(database),
                     RefundLanes: RefundLanes(database),
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),

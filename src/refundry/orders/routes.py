@@ -12,13 +12,14 @@ from refundry.http.document import to_json
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.orders import commands, schemas
+from refundry.orders.bodies import OrderBodies
 from refundry.orders.fulfillments import (
     StoredFulfillment,
     find_fulfillments,
     read_fulfillment,
 )
 from refundry.orders.reading import read_order
-from refundry.orders.store import StoredOrder, find_order, find_orders
+from refundry.orders.store import StoredOrder, find_orders, order_key
 from refundry.orders.wire import charge_view, fulfillment_view, order_view, source_resource
 from refundry.tenant import Tenant
 
@@ -139,11 +140,13 @@ async def post_order_update(call: Call) -> Answer:
 
 async def get_order(call: Call) -> Answer:
     """Read an order."""
-    stored = await find_order(call.database, call.tenant, call.path["id"])
-    if stored is None:
+    bodies = call.services.part(OrderBodies)
+    body = await bodies.find(
+        order_key(call.tenant, call.path["id"]), expand=call.query.flag("expand")
+    )
+    if body is None:
         raise NotFound("Order", call.path["id"])
-    view = order_view(stored, live=call.tenant.live, expand=call.query.flag("expand"))
-    return Answer(200, to_json(view))
+    return Answer(200, body)
 
 
 async def get_orders(call: Call) -> Answer:
