@@ -22,6 +22,7 @@ from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
 from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
+from refundry.idempotency import Releases
 from refundry.metrics import observe_request, render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
@@ -39,6 +40,8 @@ from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
 _HEALTH_SECONDS = 2.0
+# No statement of a request takes nearly as long on a server that is well.
+_STATEMENT_SECONDS = 10.0
 _HTML = "text/html; charset=utf-8"
 _POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none';"
@@ -86,7 +89,10 @@ class Service:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
         log_openings(settings)
-        async with open_database(settings) as database, open_worker(settings, database) as worker:
+        async with (
+            open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
+            open_worker(settings, database) as worker,
+        ):
             waker = Waker(database)
 
             async def drain_account(account_id: str) -> None:
@@ -101,6 +107,7 @@ class Service:
                 drain_account,
                 {
                     RefundLanes: RefundLanes(database),
+                    Releases: Releases(database),
                     Guard: Guard(settings.webhook_networks()),
                 },
             )

@@ -13,6 +13,7 @@ from refundry.app import documented_operations
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.http.call import Operation, Services
+from refundry.idempotency import Releases
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step
@@ -127,7 +128,11 @@ def _services(plant: Plant, database: Database) -> Services:
     async def drain(_account_id: str) -> None:
         raise AssertionError("the simulation moves the one clock there is")
 
-    parts: dict[type, object] = {RefundLanes: RefundLanes(database), Guard: _NoNames([])}
+    parts: dict[type, object] = {
+        RefundLanes: RefundLanes(database),
+        Releases: Releases(database),
+        Guard: _NoNames([]),
+    }
     return Services(database, plant.settings, plant.clock, plant.vault, lambda: None, drain, parts)
 
 
