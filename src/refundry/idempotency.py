@@ -1,15 +1,14 @@
 """The answer to an idempotency key, stored in the transaction of its effect."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import asyncpg
+import structlog
 
-from refundry.db.database import Database, Session, Tx, Unreachable
+from refundry.db.database import Database, Session, Tx
 from refundry.domain.refusal import KeyInUse, KeyReused
 from refundry.errors import Refused, required
 from refundry.ids import new_uuid
@@ -26,6 +25,7 @@ _RELEASE_SECONDS = 1.0
 _RELEASE_AGAIN_SECONDS = 0.2
 # Keys beyond these are free only when they are taken for abandoned.
 _MOST_RELEASES = 10_000
+log = structlog.get_logger("refundry.http")
 
 
 class Overtaken(Exception):
@@ -110,14 +110,15 @@ class Releases:
 
     async def _empty(self) -> None:
         while self._waiting:
-            with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            receipt = self._waiting.popleft()
+            try:
                 # What the request had begun may still run and end well: then its row is locked
                 # until it has stored its answer, and stays.
-                await self._waiting[0].release(self._database)
-                self._waiting.popleft()
-                continue
-            self._waiting.rotate(-1)
-            await asyncio.sleep(_RELEASE_AGAIN_SECONDS)
+                await receipt.release(self._database)
+            except Exception as error:  # the loop outlives whatever one key brings
+                log.warning("key_not_released", error=f"{type(error).__name__}: {error}")
+                self._waiting.append(receipt)
+                await asyncio.sleep(_RELEASE_AGAIN_SECONDS)
 
 
 async def reserve(
@@ -143,7 +144,7 @@ async def reserve(
     receipt = Receipt(tenant, method, path, key, new_uuid(), vault)
     try:
         taken = await _take(database, receipt, digest, now, real_now)
-    except (*Unreachable, TimeoutError):
+    except BaseException:
         await releases.add(receipt)  # it may be taken, and nobody has heard of it
         raise
     return receipt if taken else await _replay(database, vault, receipt.identity, digest)

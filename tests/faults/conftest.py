@@ -9,6 +9,10 @@ from tests.support.service import Processor
 FIGURES = pytest.StashKey[list[str]]()
 
 
+def _none() -> list[str]:
+    return []
+
+
 class Figures:
     """Takes lines for the end of the session."""
 
@@ -26,7 +30,7 @@ class Figures:
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    return Figures(request.config.stash.setdefault(FIGURES, list[str]()))
+    return Figures(request.config.stash.setdefault(FIGURES, _none()))
 
 
 @pytest.fixture(scope="module")

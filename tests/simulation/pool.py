@@ -248,9 +248,6 @@ class _Session:
     def transaction(self) -> "_Transaction":
         return _Transaction(self)
 
-    def is_closed(self) -> bool:
-        return self._link.broken
-
     def terminate(self) -> None:
         if not self._link.broken:
             self._wire.drop(self._link)

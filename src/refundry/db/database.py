@@ -194,7 +194,7 @@ async def _transaction(
     except _SPOILT:
         raise
     except BaseException:
-        if not connection.is_closed():
+        with contextlib.suppress(asyncpg.InterfaceError):  # the connection is gone
             await transaction.rollback()
         raise
     await transaction.commit()
