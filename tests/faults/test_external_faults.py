@@ -59,9 +59,9 @@ def test_connections_cut_in_the_middle_lose_nothing(
 
 @pytest.fixture
 def pair() -> Iterator[list[Node]]:
-    with Node("first") as first, Node("second") as second:
-        first.make()
-        yield [first, second]
+    with Node("alpha") as alpha, Node("beta") as beta:
+        alpha.make()
+        yield [alpha, beta]
 
 
 def make_synchronous(primary: Node, standby: Node) -> None:
