@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.postgres import Node
 from tests.support.service import Processor
 
 FIGURES = pytest.StashKey[list[str]]()
@@ -33,7 +34,15 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return Figures(request.config.stash.setdefault(FIGURES, _none()))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """An external PostgreSQL."""
+    with Node("alone") as node:
+        node.make()
+        yield node
+
+
+@pytest.fixture
 def processor() -> Iterator[Processor]:
     """The counting processor; it is not under test, so no fault touches it."""
     with Processor() as processor:

@@ -29,9 +29,11 @@ MOST_SECONDS = 25.0
 
 
 @pytest.fixture(scope="module")
-def shop(processor: Processor) -> Iterator[Shop]:
-    with open_shop(Service("serve", environment(processor)), processor) as shop:
-        yield shop
+def shop() -> Iterator[Shop]:
+    with Processor() as processor:
+        service = Service("serve", environment(processor))
+        with open_shop(service, processor) as shop:
+            yield shop
 
 
 def postmaster(shop: Shop) -> int:

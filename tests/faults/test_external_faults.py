@@ -27,13 +27,6 @@ LIKELIHOOD = 0.02
 CUTS = 60
 
 
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node("alone") as node:
-        node.make()
-        yield node
-
-
 def on(url: str, processor: Processor) -> Service:
     return Service("serve", {**environment(processor), "REFUNDRY_DATABASE_URL": url})
 
