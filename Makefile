@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth soak simulate clean
+.PHONY: help setup serve test lint check audit bench bench-growth faults soak simulate stress clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ serve: $(RUN) ## Run the service on 127.0.0.1:8080
 	@exec $(BIN)/refundry serve
 
 test: $(DEV) ## Run the tests
-	$(BIN)/python -m pytest -m 'not check'
+	$(BIN)/python -m pytest -m 'not check and not faults'
 
 lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/ruff check .
@@ -39,7 +39,7 @@ lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check: lint ## The linters and every test, the fuzz run included
+check: lint ## The linters and every test, fuzz and fault runs included
 	$(BIN)/python -m pytest
 
 audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outside
@@ -51,6 +51,9 @@ bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 bench-growth: $(DEV) ## Measure with few and with two million refunds
 	$(BIN)/python -m bench.growth $(BENCH)
 
+faults: $(DEV) ## Break the real thing under load, for minutes: REFUNDRY_FAULT_ROUNDS=10 make faults
+	$(BIN)/python -m pytest tests/faults
+
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-200} $(BIN)/python -m pytest \
@@ -58,6 +61,10 @@ soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 
 simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
 	$(BIN)/python -m tests.simulation --forever $(SIMULATE)
+
+stress: $(DEV) ## 10 million operations of the queue, 200,000 refunds: COUNT=20000 make stress
+	$(BIN)/python -m tests.stress queue
+	$(BIN)/python -m tests.stress refunds --count $${COUNT:-200000}
 
 clean: ## Remove what was installed and cached, not the data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info
