@@ -10,8 +10,8 @@ from tests.support.service import Processor
 FIGURES = pytest.StashKey[list[str]]()
 
 
-def _none() -> list[str]:
-    return []
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
 
 
 class Figures:
@@ -31,7 +31,7 @@ class Figures:
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    return Figures(request.config.stash.setdefault(FIGURES, _none()))
+    return Figures(request.config.stash[FIGURES])
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def processor() -> Iterator[Processor]:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    lines: list[str] = config.stash.get(FIGURES, [])
+    lines = config.stash[FIGURES]
     if lines:
         terminalreporter.section("fault runs")
         for line in lines:

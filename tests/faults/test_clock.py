@@ -1,4 +1,4 @@
-"""The clock of the API and the worker an hour back and forth, by libfaketime, never the machine's."""
+"""The clock of the API and the worker an hour back, and right again (libfaketime)."""
 
 import base64
 import secrets
@@ -126,7 +126,7 @@ def hour_back(shop: Shop, clock: FakeClock, figures: Figures, who: str) -> None:
 def test_an_hour_back_on_our_machine_pays_nothing_twice(
     clock: FakeClock, node: Node, processor: Processor, figures: Figures
 ) -> None:
-    """The processor keeps the right time, so it refuses our signatures until ours is right again."""
+    """The processor keeps the right time: it refuses our signatures until ours is right again."""
     with open_apart(node, processor, clock) as shop:
         hour_back(shop, clock, figures, "ours alone")
 

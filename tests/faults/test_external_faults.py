@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import Figures
 from tests.faults.postgres import Node, url_of
 from tests.faults.relay import Relay
-from tests.faults.shop import Shop, environment, open_shop
+from tests.faults.shop import environment, open_shop
 from tests.faults.test_embedded_faults import UNAVAILABLE
 from tests.support.processes import eventually
 from tests.support.service import Processor, Service
