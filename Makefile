@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth faults soak simulate stress clean
+.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat faults soak simulate \
+  stress clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +54,9 @@ bench-growth: $(DEV) ## Measure with few and with two million refunds
 
 faults: $(DEV) ## Break the real thing under load, for minutes: REFUNDRY_FAULT_ROUNDS=10 make faults
 	$(BIN)/python -m pytest tests/faults
+
+bench-bloat: $(DEV) ## Refunds at a steady rate; what becomes of the tables
+	$(BIN)/python -m bench.bloat $(BENCH)
 
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py

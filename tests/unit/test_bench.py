@@ -222,11 +222,12 @@ def test_growth_asks_for_every_list_with_every_filter() -> None:
 
 
 def test_growth_compares_the_large_tables_with_the_small_ones() -> None:
-    small = Size(10, rates=[100, 300], micros=[1000, 3000], lists={"a": 2.0, "b": 4.0})
-    large = Size(90, rates=[100, 100], micros=[6000], lists={"a": 3.0, "b": 8.0})
+    small = Size(10, [100, 300], [1000, 3000], 10_000, 2.0, {"a": 2.0, "b": 4.0})
+    large = Size(90, [100, 100], [6000], 10_000, 4.0, {"a": 3.0, "b": 8.0})
     assert [measure.line() for measure in compare_sizes(small, large)] == [
         "refunds_32 100 refunds/s 0.500",
         "refunds_32_p99 6.00 ms 0.500",
+        "refunds_32_cpu_postgres 400 us/request 0.500",
         "list_a 3.00 ms 1.500",
         "list_b 8.00 ms 2.000",
         "lists 2.00 lists -",

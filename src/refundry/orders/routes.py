@@ -63,7 +63,7 @@ _AFTER_CREATION = Bound(
 _UPDATED_AFTER_CREATION = Bound("t.created_at {sign} {{}}::timestamptz + interval '1 second'")
 ORDER_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
-    Filter("updatedTime", Kind.TIME, "t.updated_at", since=_UPDATED_AFTER_CREATION),
+    Filter("updatedTime", Kind.TIME, "t.updated_at", since=_UPDATED_AFTER_CREATION, walk=True),
     *(Filter(state, Kind.TIME, f"t.{state}_at", since=_AFTER_CREATION) for state in _STATE_TIMES),
     *(
         Filter(
@@ -75,7 +75,9 @@ ORDER_FILTERS = (
         for state in _FRAUD_STATES
     ),
     Filter("totalAmount", Kind.NUMBER, "t.total_minor * 10::numeric ^ -t.exponent"),
-    Filter("refundedAmount", Kind.NUMBER, "t.refunded_minor * 10::numeric ^ -t.exponent"),
+    Filter(
+        "refundedAmount", Kind.NUMBER, "t.refunded_minor * 10::numeric ^ -t.exponent", walk=True
+    ),
     Filter("ids", Kind.ANY, "t.id"),
     Filter("upstreamIds", Kind.ANY, "t.upstream_id"),
     Filter("state", Kind.EQUAL, "t.state", values=tuple(s.value for s in OrderState)),

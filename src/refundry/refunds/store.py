@@ -15,7 +15,7 @@ from refundry.domain.money import find_currency
 from refundry.domain.order import Line, Order, OrderState, hold
 from refundry.domain.refund import Element, Part, Refund, RefundState, RefundType, Token
 from refundry.errors import required
-from refundry.ids import new_uuid
+from refundry.ids import new_ordered_uuid
 from refundry.orders.store import (
     OrderKey,
     cells_text,
@@ -306,7 +306,7 @@ def _event_columns(news: Sequence[NewRefund]) -> list[list[Any]]:
         [new.tenant.live for new, *_ in rows],
         [new.order.id for new, *_ in rows],
         [sequence for _, sequence, _, _ in rows],
-        [new_uuid() for _ in rows],
+        [new_ordered_uuid() for _ in rows],
         [kind for _, _, kind, _ in rows],
         [new.text for new, *_ in rows],
         [time for *_, time in rows],
