@@ -131,6 +131,13 @@ FLASHES = {
     "refunded": "Refund submitted.",
     "mode": "Mode changed.",
     "saved": "Saved.",
+    "return-created": "Return created.",
+    "return-accepted": "Return accepted.",
+    "units-accepted": "Units accepted. The refund follows with the last of them.",
+    "fulfilled": "Items fulfilled.",
+    "cancelled": "Items cancelled.",
+    "dispute-opened": "Dispute opened.",
+    "dispute-closed": "Dispute closed.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""
