@@ -8,7 +8,7 @@ from refundry.errors import BadFields, Refused, required
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
 from refundry.ids import new_web_token
-from refundry.portal.forms import Form
+from refundry.portal.forms import Form, Wrong
 from refundry.portal.pages import Visit
 from refundry.portal.receipts import AlreadySubmitted, FormReceipt
 
@@ -87,12 +87,17 @@ def sent_on(form: Form, names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, text) for name in names if (text := form.text(name))]
 
 
-def problem_text(error: BadFields | Refused | Changed) -> str:
+Problem = Wrong | BadFields | Refused | Changed
+PROBLEMS = (Wrong, BadFields, Refused, Changed)
+"""What a form is answered with an error for; nothing was changed then."""
+
+
+def problem_text(error: Problem) -> str:
     """Why something was not done, in the API's words."""
     match error:
         case BadFields():
             return " ".join(problem.message for problem in error.problems)
         case Refused():
             return message_of(error.refusal)
-        case Changed():
+        case Wrong() | Changed():
             return str(error)

@@ -20,13 +20,20 @@ from refundry.domain.event import Change
 from refundry.domain.money import to_minor
 from refundry.domain.order import Order
 from refundry.domain.refusal import InvalidField
-from refundry.errors import BadFields, Refused
+from refundry.errors import Refused
 from refundry.http.answer import Answer
 from refundry.http.document import JsonValue
 from refundry.http.fields import Fields
 from refundry.ids import new_sales_transaction_id, new_uuid, new_web_token
 from refundry.orders.store import StoredOrder
-from refundry.portal.confirming import Confirmation, Figure, confirm, do_once, problem_text
+from refundry.portal.confirming import (
+    PROBLEMS,
+    Confirmation,
+    Figure,
+    confirm,
+    do_once,
+    problem_text,
+)
 from refundry.portal.disputes import load_dispute, show_dispute
 from refundry.portal.forms import Form, Wrong
 from refundry.portal.orders import STATES, load_order, why_no_dispute, why_undisputed
@@ -98,12 +105,8 @@ async def submit_dispute(visit: Visit) -> Answer:
             return await create_dispute(visit.database, told, order_id, request)
 
         return await do_once(visit, receipt, work, "dispute-opened")
-    except (Wrong, BadFields, Refused) as error:
-        return await _form_page(visit, stored, error=_text(error))
-
-
-def _text(error: Wrong | BadFields | Refused) -> str:
-    return str(error) if isinstance(error, Wrong) else problem_text(error)
+    except PROBLEMS as error:
+        return await _form_page(visit, await load_order(visit), error=problem_text(error))
 
 
 def _request(form: Form) -> DisputeRequest:
@@ -134,8 +137,8 @@ async def review_closing(visit: Visit) -> Answer:
     dispute, stored = await load_dispute(visit)
     try:
         ending = await _ending(visit, dispute, stored.order, _resolution(visit.form))
-    except (Wrong, BadFields, Refused) as error:
-        return await show_dispute(visit, error=_text(error))
+    except PROBLEMS as error:
+        return await show_dispute(visit, error=problem_text(error))
     return confirm(visit, _confirmation(dispute, stored, ending))
 
 
@@ -241,8 +244,8 @@ async def submit_closing(visit: Visit) -> Answer:
             return await resolve_dispute(visit.database, told, dispute.id, resolution)
 
         return await do_once(visit, receipt, work, "dispute-closed")
-    except (Wrong, BadFields, Refused) as error:
-        return await show_dispute(visit, error=_text(error))
+    except PROBLEMS as error:
+        return await show_dispute(visit, error=problem_text(error))
 
 
 PAGES = (

@@ -8,7 +8,7 @@ from refundry.domain.charge import Operation
 from refundry.domain.event import Change
 from refundry.domain.fulfillment import check_fulfillment, fulfill
 from refundry.domain.order import Order, OrderState
-from refundry.errors import BadFields, Refused
+from refundry.errors import Refused
 from refundry.http.answer import Answer
 from refundry.http.document import JsonValue
 from refundry.http.fields import Fields
@@ -17,6 +17,7 @@ from refundry.orders.commands import FulfillmentRequest, create_fulfillment
 from refundry.orders.fulfillments import read_fulfillment
 from refundry.orders.store import StoredOrder
 from refundry.portal.confirming import (
+    PROBLEMS,
     Confirmation,
     Figure,
     confirm,
@@ -85,13 +86,9 @@ async def review_fulfilment(way: Way, visit: Visit) -> Answer:
     stored = await load_order(visit)
     try:
         records = _records(visit, stored.order, _request(way, stored, visit.form))
-    except (Wrong, BadFields, Refused) as error:
-        return _form_page(way, visit, stored, error=_text(error))
+    except PROBLEMS as error:
+        return _form_page(way, visit, stored, error=problem_text(error))
     return confirm(visit, _confirmation(way, visit.form, stored, records))
-
-
-def _text(error: Wrong | BadFields | Refused) -> str:
-    return str(error) if isinstance(error, Wrong) else problem_text(error)
 
 
 def _request(way: Way, stored: StoredOrder, form: Form) -> FulfillmentRequest:
@@ -160,21 +157,17 @@ async def submit_fulfilment(way: Way, visit: Visit) -> Answer:
             lambda kept: create_fulfillment(visit.database, visit.tenant, request, visit.now, kept),
             way.done,
         )
-    except (Wrong, BadFields, Refused) as error:
-        return _form_page(way, visit, stored, error=_text(error))
+    except PROBLEMS as error:
+        return _form_page(way, visit, await load_order(visit), error=problem_text(error))
 
 
-PAGES = tuple(
-    page
-    for way in (FULFIL, CANCEL)
-    for page in (
-        Page("GET", f"/orders/{{id}}/{way.path}", partial(new_fulfilment, way), Right.FULFIL),
-        Page(
-            "POST",
-            f"/orders/{{id}}/{way.path}/review",
-            partial(review_fulfilment, way),
-            Right.FULFIL,
-        ),
-        Page("POST", f"/orders/{{id}}/{way.path}", partial(submit_fulfilment, way), Right.FULFIL),
+def _pages(way: Way) -> tuple[Page, ...]:
+    path = f"/orders/{{id}}/{way.path}"
+    return (
+        Page("GET", path, partial(new_fulfilment, way), Right.FULFIL),
+        Page("POST", f"{path}/review", partial(review_fulfilment, way), Right.FULFIL),
+        Page("POST", path, partial(submit_fulfilment, way), Right.FULFIL),
     )
-)
+
+
+PAGES = (*_pages(FULFIL), *_pages(CANCEL))

@@ -6,13 +6,14 @@ from refundry.access.rights import Right
 from refundry.domain.order import OrderState
 from refundry.domain.refund import product_estimate
 from refundry.domain.returns import ReturnItem, plan_return, returnable_units
-from refundry.errors import BadFields, Refused
+from refundry.errors import Refused
 from refundry.http.answer import Answer
 from refundry.http.document import JsonValue
 from refundry.http.fields import Fields
 from refundry.ids import new_web_token
 from refundry.orders.store import StoredOrder
 from refundry.portal.confirming import (
+    PROBLEMS,
     Confirmation,
     Figure,
     confirm,
@@ -76,13 +77,9 @@ async def review_return(visit: Visit) -> Answer:
         items = plan_return(stored.order, request.items, taken)
         if not isinstance(items, tuple):
             raise Refused(items)
-    except (Wrong, BadFields, Refused) as error:
-        return await _form_page(visit, stored, error=_text(error))
+    except PROBLEMS as error:
+        return await _form_page(visit, stored, error=problem_text(error))
     return confirm(visit, _confirmation(visit, stored, request, items))
-
-
-def _text(error: Wrong | BadFields | Refused) -> str:
-    return str(error) if isinstance(error, Wrong) else problem_text(error)
 
 
 def _request(stored: StoredOrder, form: Form) -> ReturnRequest:
@@ -153,8 +150,8 @@ async def submit_return(visit: Visit) -> Answer:
             lambda kept: create_return(visit.database, visit.tenant, request, visit.now, kept),
             "return-created",
         )
-    except (Wrong, BadFields, Refused) as error:
-        return await _form_page(visit, stored, error=_text(error))
+    except PROBLEMS as error:
+        return await _form_page(visit, await load_order(visit), error=problem_text(error))
 
 
 PAGES = (

@@ -15,13 +15,14 @@ from refundry.domain.event import Change
 from refundry.domain.money import to_minor
 from refundry.domain.order import Order
 from refundry.domain.returns import Return, ReturnState, Units, accept, plan_acceptance
-from refundry.errors import BadFields, Refused
+from refundry.errors import Refused
 from refundry.http.answer import Answer
 from refundry.http.document import JsonValue
 from refundry.http.fields import Fields
 from refundry.ids import new_refund_id, new_web_token
 from refundry.orders.store import StoredOrder
 from refundry.portal.confirming import (
+    PROBLEMS,
     Changed,
     Confirmation,
     Figure,
@@ -66,7 +67,7 @@ async def review_acceptance(visit: Visit) -> Answer:
         return await show_return(visit, error="Choose how many of which items have arrived.")
     try:
         outcome = _outcome(goods, stored.order, _update(visit.form), visit)
-    except (BadFields, Refused) as error:
+    except PROBLEMS as error:
         return await show_return(visit, error=problem_text(error))
     return confirm(visit, _confirmation(visit, stored, goods, outcome))
 
@@ -157,7 +158,7 @@ async def submit_acceptance(visit: Visit) -> Answer:
             lambda kept: update_return(desk, visit.tenant, goods.id, update, visit.now, kept),
             done,
         )
-    except (BadFields, Refused, Changed) as error:
+    except PROBLEMS as error:
         return await show_return(visit, error=problem_text(error))
 
 
