@@ -19,11 +19,12 @@ class Changed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A line of what will happen. id: its test id; empty if it has none."""
+    """A line of what will happen. id: its test id; empty if it has none. sum: of those above."""
 
     label: str
     text: str
     id: str = ""
+    sum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def _confirmation(
     return Confirmation(
         title=way.title,
         crumbs=[("/dashboard/orders", "Orders"), (base, order.id)],
-        figures=[*figures, Figure("Amount", total, "review-total")],
+        figures=[*figures, Figure("Amount", total, "review-total", True)],
         text=way.text,
         action=f"{base}/{way.path}",
         button=f"{way.title} ({total})",

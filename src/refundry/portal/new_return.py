@@ -120,7 +120,9 @@ def _confirmation(
         for item, minor in zip(items, worth, strict=True)
     ]
     figures.append(Figure("Reason", request.reason or ""))
-    figures.append(Figure("To be refunded", amount(sum(worth), order.currency), "review-total"))
+    figures.append(
+        Figure("To be refunded", amount(sum(worth), order.currency), "review-total", True)
+    )
     return Confirmation(
         title="Create return",
         crumbs=[("/dashboard/orders", "Orders"), (base, order.id)],

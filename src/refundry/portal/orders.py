@@ -173,10 +173,12 @@ async def _buttons(visit: Visit, order: Order, disputes: Sequence[Dispute]) -> l
 
 def why_undisputed(order: Order, disputes: Sequence[Dispute]) -> str:
     """Why no dispute can be opened on an order now; empty where one can."""
-    reasons = [why for charge in order.charges if (why := why_no_dispute(order, charge, disputes))]
-    if len(reasons) < len(order.charges):
+    reasons = [why_no_dispute(order, charge, disputes) for charge in order.charges]
+    if not reasons:
+        return "There is no charge on the order."
+    if not all(reasons):
         return ""
-    return reasons[0] if reasons else "There is no charge on the order."
+    return IN_DISPUTE if order.state is OrderState.DISPUTE else reasons[0]
 
 
 def why_no_dispute(order: Order, charge: Charge, disputes: Sequence[Dispute]) -> str:
@@ -185,7 +187,9 @@ def why_no_dispute(order: Order, charge: Charge, disputes: Sequence[Dispute]) ->
     refusal = check_dispute(order, charge.id, open_on)
     if refusal is None:
         return ""
-    return IN_DISPUTE if isinstance(refusal, ChargeInDispute) else message_of(refusal)
+    if isinstance(refusal, ChargeInDispute):
+        return "There is a dispute on this charge."
+    return message_of(refusal)
 
 
 @dataclass(frozen=True, slots=True)

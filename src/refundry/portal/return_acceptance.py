@@ -46,13 +46,12 @@ _PART = "part"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an acceptance would come to. refunded: minor units, per line the same; 0 for units of
-    which nothing is left, and while others are awaited."""
+    """What an acceptance would come to. units: by the position of their line. refunded: minor
+    units; 0 while units are awaited."""
 
     units: Units
     after: Return
     refunded: int
-    by_line: dict[int, int]
 
     @property
     def complete(self) -> bool:
@@ -89,29 +88,17 @@ def _outcome(goods: Return, order: Order, update: ReturnUpdate, visit: Visit) ->
         raise Refused(units)
     change = Change(order, visit.now)
     after = accept(change, goods, units, new_refund_id=new_refund_id)
-    by_line = {item.position: item.amount or 0 for item in after.items}
-    return Outcome(units, after, sum(r.amount for r in change.refunds.values()), by_line)
+    return Outcome(units, after, sum(refund.amount for refund in change.refunds.values()))
 
 
 def _confirmation(
     visit: Visit, stored: StoredOrder, goods: Return, outcome: Outcome
 ) -> Confirmation:
-    currency = stored.order.currency
-    figures = [
-        Figure(f"{units} × {line_name(stored, position)}", "arrived")
-        for position, units in outcome.units.items()
-    ]
-    if outcome.complete:
-        figures += [
-            Figure(f"Refunded for {line_name(stored, position)}", amount(minor, currency))
-            for position, minor in outcome.by_line.items()
-        ]
-        figures.append(Figure("Refund", amount(outcome.refunded, currency), "refund-amount"))
     here = f"/dashboard/returns/{goods.id}"
     return Confirmation(
         title="Accept return",
         crumbs=[("/dashboard/returns", "Returns"), (here, goods.id)],
-        figures=figures,
+        figures=_figures(stored, outcome),
         text=_consequence(stored, outcome),
         action=f"{here}/accept",
         button="Submit",
@@ -122,6 +109,24 @@ def _confirmation(
             ("seen_state", outcome.after.state.value),
         ],
     )
+
+
+def _figures(stored: StoredOrder, outcome: Outcome) -> list[Figure]:
+    """What arrives; with the last unit, what is refunded for all that the return was about."""
+    currency = stored.order.currency
+    if not outcome.complete:
+        return [
+            Figure(line_name(stored, position), f"{units} arrived")
+            for position, units in outcome.units.items()
+        ]
+    figures = [
+        Figure(
+            f"{item.quantity} × {line_name(stored, item.position)}",
+            amount(item.amount or 0, currency),
+        )
+        for item in outcome.after.items
+    ]
+    return [*figures, Figure("Refund", amount(outcome.refunded, currency), "refund-amount", True)]
 
 
 def _consequence(stored: StoredOrder, outcome: Outcome) -> str:
