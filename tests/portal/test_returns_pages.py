@@ -1,5 +1,7 @@
 """Acceptance case B-15, and the pages of returns: asked for, reviewed, accepted."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from tests.portal.conftest import SignIn
 from tests.support.disputes import given_dispute
 from tests.support.fixtures import get_order, given_accepted, given_captured, listed, settle
@@ -67,6 +69,16 @@ def test_one_form_accepts_a_return_once(api: Api, admin: Visitor) -> None:
     for _ in range(3):
         done = accept(admin, goods, screen)
         assert (done.status, done.read("flash")) == (200, "Return accepted.")
+    assert len(listed(api, "/refunds")) == 1
+
+
+def test_two_clicks_at_the_same_moment_accept_once(api: Api, admin: Visitor) -> None:
+    goods = given_return(api, given_captured(api, "W"), 2, 3)
+    screen = confirmed(admin, goods)
+    with ThreadPoolExecutor(4) as clicks:
+        waiting = [clicks.submit(accept, admin, goods, screen) for _ in range(4)]
+    flashes = [each.result().read("flash") for each in waiting]
+    assert flashes == ["Return accepted."] * 4
     assert len(listed(api, "/refunds")) == 1
 
 

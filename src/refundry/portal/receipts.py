@@ -45,6 +45,7 @@ class FormReceipt:
         self._visit = visit
         self.token = token
         self._deed = deed
+        self._shown_at = location
         self.location = location
         self.stored = False
 
@@ -54,14 +55,14 @@ class FormReceipt:
         assert not sealed
         visit, deed = self._visit, self._deed
         made: Mapping[str, Any] = msgspec.json.decode(body)
-        location = self.location.replace("{id}", made["id"])
-        await take_token(tx, visit, self.token, location)
+        # A transaction that is run again makes something with another id.
+        self.location = self._shown_at.replace("{id}", made["id"])
+        await take_token(tx, visit, self.token, self.location)
         if deed.check is not None:
             deed.check(body)
         noun = deed.action.partition(".")[0]
         change = Change(deed.action, noun, made["id"], deed.before, made, visit.tenant.live)
         await audit(tx, visit.user.account_id, visit.user.actor, change, visit.real_now)
-        self.location = location
         self.stored = True
 
 

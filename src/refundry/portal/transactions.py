@@ -138,8 +138,9 @@ async def export_transactions(visit: Visit) -> Streamed:
     async def rows(ids: list[str]) -> list[list[Cell]]:
         return [_cells(each) for each in await _find(visit, ids)]
 
-    export = Export("sales-transactions", _HEAD, "sales_transactions", _conditions(visit), rows)
-    return stream_csv(visit.database, visit.tenant, export)
+    export = Export("sales-transactions", _HEAD, rows)
+    conditions = _conditions(visit)
+    return stream_csv(visit.database, visit.tenant, "sales_transactions", conditions, export)
 
 
 def _cells(each: Transaction) -> list[Cell]:
