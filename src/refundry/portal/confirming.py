@@ -45,15 +45,9 @@ class Confirmation:
     hidden: Sequence[tuple[str, str]] = field(default=())
 
 
-def confirm(visit: Visit, confirmation: Confirmation, *, error: str = "") -> Answer:
-    """Show what will happen and ask for it. error: why the last answer does not count."""
-    return visit.show(
-        "confirm.html",
-        status=400 if error else 200,
-        error=error,
-        confirmation=confirmation,
-        form_token=new_web_token(),
-    )
+def confirm(visit: Visit, confirmation: Confirmation) -> Answer:
+    """Show what will happen and ask for it."""
+    return visit.show("confirm.html", confirmation=confirmation, form_token=new_web_token())
 
 
 async def do_once(
