@@ -5,7 +5,20 @@ from starlette.types import ASGIApp
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
-from refundry.portal import new_refund, orders, refund_details, refunds, sign_in
+from refundry.portal import (
+    dispute_actions,
+    disputes,
+    fulfilment,
+    new_refund,
+    new_return,
+    orders,
+    refund_details,
+    refunds,
+    return_acceptance,
+    returns,
+    sign_in,
+    transactions,
+)
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
 
@@ -34,6 +47,13 @@ PAGES: tuple[Page, ...] = (
     *orders.PAGES,
     *refunds.PAGES,
     *refund_details.PAGES,
+    *new_return.PAGES,
+    *returns.PAGES,
+    *return_acceptance.PAGES,
+    *fulfilment.PAGES,
+    *disputes.PAGES,
+    *dispute_actions.PAGES,
+    *transactions.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )
