@@ -167,9 +167,7 @@ async def post_key(visit: Visit) -> Answer:
     )
     actor, now = visit.user.actor, visit.real_now
     try:
-        await visit.database.run(
-            lambda tx: edit_key(tx, actor, visit.tenant, key.id, edit, now)
-        )
+        await visit.database.run(lambda tx: edit_key(tx, actor, visit.tenant, key.id, edit, now))
     except KeyRefused as refused:
         return await show_key(visit, error=str(refused))
     return visit.go(f"{KEYS}/{key.id}", done="saved")

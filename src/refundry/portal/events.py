@@ -169,9 +169,7 @@ async def _payload(visit: Visit, event: StoredEvent) -> str:
     return msgspec.json.format(to_json(view), indent=2).decode()
 
 
-async def _deliveries(
-    visit: Visit, event: StoredEvent, webhooks: list[Webhook]
-) -> list[Delivered]:
+async def _deliveries(visit: Visit, event: StoredEvent, webhooks: list[Webhook]) -> list[Delivered]:
     """Where an event went, with the last attempt of each delivery.
 
     webhooks: of the mode. Those that were subscribed and are deleted are found, too.

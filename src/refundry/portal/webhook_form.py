@@ -115,9 +115,7 @@ def _of_form(form: Form, kept: frozenset[str]) -> Filled:
     )
 
 
-def _document(
-    filled: Filled, secrets: Mapping[str, str], *, expands: bool
-) -> dict[str, JsonValue]:
+def _document(filled: Filled, secrets: Mapping[str, str], *, expands: bool) -> dict[str, JsonValue]:
     """The form as a body of the API, so that the API's own reader can judge it."""
     known = [name for name in SUBSCRIBABLE if name in filled.types]
     strange = sorted(filled.types - set(SUBSCRIBABLE))
@@ -159,9 +157,7 @@ async def _read(visit: Visit, filled: Filled, webhook: Webhook | None) -> Webhoo
     """What the form asks for. Raises BadFields."""
     services = visit.services
     expands = await expands_events(visit.database, visit.tenant.account_id)
-    document = _document(
-        filled, _secrets(visit.form, webhook, services.vault), expands=expands
-    )
+    document = _document(filled, _secrets(visit.form, webhook, services.vault), expands=expands)
     rules = await rules_for(
         visit.database, services.settings, services.part(Guard), visit.tenant, document
     )
