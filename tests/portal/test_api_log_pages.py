@@ -77,7 +77,7 @@ def test_calls_are_found_by_every_filter(
     assert [each[0] for each in calls(admin, path="/refunds", method="POST")] == ["POST /refunds"]
     assert calls(admin, status="5xx") == calls(admin, method="DELETE") == []
     assert calls(admin, key="nobody's") == []
-    assert calls(admin, **{"to": "2020-01-01"}) == []
+    assert calls(admin, to="2020-01-01") == []
     assert len(calls(admin, status="2xx")) == len(calls(admin)) - 1
 
 

@@ -30,6 +30,7 @@ _TEXTS = {
     "resource": "Resource ID",
 }
 _FILTERS = ("status", "method", "from", "to", *_TEXTS)
+_SELDOM = ("from", "to", *(name for name in _TEXTS if name != "path"))
 
 
 async def list_api_calls(visit: Visit) -> Answer:
@@ -52,6 +53,7 @@ async def list_api_calls(visit: Visit) -> Answer:
         texts=_TEXTS,
         sought={name: visit.query.one(name) or "" for name in _FILTERS},
         active=active_filters(visit, *_FILTERS),
+        more=active_filters(visit, *_SELDOM),
     )
 
 
