@@ -42,6 +42,7 @@ from refundry.settings import Settings
 from refundry.waking import Waker
 from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
+from refundry.webhooks.sending import Courier, open_courier
 from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
@@ -100,6 +101,7 @@ class Service:
             open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
             open_worker(settings, database) as worker,
             open_gate(database, vault, clock) as sign_in,
+            open_courier(settings) as courier,
         ):
             waker = Waker(database)
 
@@ -119,6 +121,7 @@ class Service:
                     Releases: Releases(database),
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
+                    Courier: courier,
                 },
             )
             waking = asyncio.create_task(waker.run())

@@ -138,6 +138,14 @@ FLASHES = {
     "cancelled": "Items cancelled.",
     "dispute-opened": "Dispute opened.",
     "dispute-closed": "Dispute closed.",
+    "key-deleted": "Key deleted.",
+    "versions": "All keys have this version now.",
+    "webhook-created": "Webhook created.",
+    "webhook-deleted": "Webhook deleted.",
+    "enabled": "Webhook enabled.",
+    "disabled": "Webhook disabled.",
+    "resent": "The event is being sent again, once.",
+    "once": "This form was sent before; it was done once.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""

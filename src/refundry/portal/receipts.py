@@ -9,7 +9,7 @@ import msgspec
 from refundry.access.audit_log import Change, audit
 from refundry.access.forms import note_result, take_form
 from refundry.db.database import Tx
-from refundry.portal.pages import Visit
+from refundry.portal.pages import Visit, Wrong
 
 
 class AlreadySubmitted(Exception):
@@ -64,6 +64,26 @@ class FormReceipt:
         change = Change(deed.action, noun, made["id"], deed.before, made, visit.tenant.live)
         await audit(tx, visit.user.account_id, visit.user.actor, change, visit.real_now)
         self.stored = True
+
+
+class FormOnce:
+    """Takes a form in the transaction of what it does; for commands that take a receipt."""
+
+    def __init__(self, visit: Visit, location: str) -> None:
+        self._visit = visit
+        self._location = location
+
+    async def store(self, tx: Tx, status: int, body: bytes, *, sealed: bool = False) -> None:
+        """Take the form. Raises AlreadySubmitted, which undoes the effect."""
+        del status, body, sealed  # What a command came to is shown, not kept.
+        await self.take(tx)
+
+    async def take(self, tx: Tx) -> None:
+        """Take the form. Raises AlreadySubmitted, which undoes the effect."""
+        token = self._visit.form.text("form_token")
+        if not token:
+            raise Wrong("This form is not whole. Go back, reload the page and try again.")
+        await take_token(tx, self._visit, token, self._location)
 
 
 async def take_token(tx: Tx, visit: Visit, token: str, location: str) -> None:

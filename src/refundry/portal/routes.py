@@ -6,8 +6,11 @@ from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
 from refundry.portal import (
+    api_keys,
+    api_logs,
     dispute_actions,
     disputes,
+    events,
     fulfilment,
     new_refund,
     new_return,
@@ -18,6 +21,8 @@ from refundry.portal import (
     returns,
     sign_in,
     transactions,
+    webhook_form,
+    webhooks,
 )
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
@@ -54,6 +59,11 @@ PAGES: tuple[Page, ...] = (
     *disputes.PAGES,
     *dispute_actions.PAGES,
     *transactions.PAGES,
+    *api_keys.PAGES,
+    *webhook_form.PAGES,
+    *webhooks.PAGES,
+    *events.PAGES,
+    *api_logs.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )
