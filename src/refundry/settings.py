@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pgbouncer: bool = False
     pool_size: Count = 10
     processes: Count = 1
+    max_connections: Count = 1000
     postgres_user: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     rate_limit_test: PerSecond = 25
