@@ -50,8 +50,8 @@ class _Part(Enum):
     BODY = 3
 
 
-class _TooMuch(Exception):
-    """A head that is too large, or too many requests on one connection."""
+class _Refused(Exception):
+    """A head that is too large or says too little, or too many requests on one connection."""
 
 
 class Crowd:
@@ -200,13 +200,13 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is here. Raises _TooMuch, which the parser makes an answer of 400."""
+        """The head is here. Raises _Refused, which the parser makes an answer of 400."""
         # What came in one piece with the head may be its body, or a further request.
         most = self._limits.head_bytes
         if self._chunk_bytes + self._head_bytes > most and self._head_size() > most:
-            raise _TooMuch
-        if len(self.pipeline) >= self._limits.pipelined:
-            raise _TooMuch
+            raise _Refused
+        if len(self.pipeline) >= self._limits.pipelined or not self._is_plain():
+            raise _Refused
         super().on_headers_complete()
         self._part = _Part.BODY
 
@@ -262,6 +262,20 @@ class GuardedProtocol(HttpToolsProtocol):
     @property
     def _answering(self) -> bool:
         return bool(self.cycle) and not self.cycle.response_complete
+
+    def _is_plain(self) -> bool:
+        """Whether every reader of the head takes it alike: RFC 9112, 3.2 and 6.1.
+
+        One host; no coding of the body but chunks, and none in HTTP/1.0; no other version.
+        """
+        version = self.parser.get_http_version()
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding" and (version != "1.1" or value.lower() != b"chunked"):
+                return False
+        return hosts == 1 if version == "1.1" else version == "1.0" and hosts <= 1
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

@@ -23,11 +23,13 @@ def main(cases: int, seed: int | None, examples: int) -> None:
     seed = time.time_ns() % 1_000_000 if seed is None else seed
     again = f"python -m tests.fuzz --cases {cases} --seed {seed} --examples {examples}"
     click.echo(f"again: {again}")
-    with tempfile.TemporaryDirectory(prefix="refundry-fuzz-") as folder:
-        with fuzzing(Path(folder)) as fuzz:
-            outcomes = rounds(fuzz, cases, seed, examples)
-            complaints = fuzz.complaints()
-            made = fuzz.chains()
+    with (
+        tempfile.TemporaryDirectory(prefix="refundry-fuzz-") as folder,
+        fuzzing(Path(folder)) as fuzz,
+    ):
+        outcomes = rounds(fuzz, cases, seed, examples)
+        complaints = fuzz.complaints()
+        made = fuzz.chains()
     total = sum(outcome.cases for outcome in outcomes)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     for outcome in failed:

@@ -1,29 +1,22 @@
 """Clients that hold on to connections: each is ended in time, and the others are served."""
 
-import asyncio
 import contextlib
 import json
 import resource
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
 
-from refundry.api_server import guarded
 from refundry.connections import Limits
 from tests.support.fixtures import ask, given_captured
+from tests.support.guarded import BIG, Server
 from tests.support.http import expect
 from tests.support.service import Service
 from tests.support.wire import closed_after, connect, everything, read_replies, replies
 
-BIG = 4 << 20
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 CHUNKED = b"POST /%b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -31,64 +24,6 @@ CHUNKED = b"POST /%b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 SHORT = Limits(
     connections=8, head_seconds=0.5, rest_seconds=0.5, answer_seconds=1.0, unfinished_bytes=200_000
 )
-
-
-@dataclass
-class Application:
-    """Answers at once, but for /read (takes the body first), /held (waits for `release`) and /big.
-
-    seen: method, path, headers and body of each request.
-    """
-
-    seen: list[tuple[str, str, dict[str, str], bytes]] = field(
-        default_factory=list[tuple[str, str, dict[str, str], bytes]]
-    )
-    release: threading.Event = field(default_factory=threading.Event)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while scope["path"] == "/read":
-            message: Any = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message["body"]
-            if not message["more_body"]:
-                break
-        while scope["path"] == "/held" and not self.release.is_set():
-            await asyncio.sleep(0.01)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.seen.append((scope["method"], scope["path"], headers, body))
-        answer = b"x" * (BIG if scope["path"] == "/big" else 2)
-        length = (b"content-length", str(len(answer)).encode())
-        await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        await send({"type": "http.response.body", "body": answer})
-
-
-class Server:
-    """The guarded protocol over an application of the tests, on uvloop as in life."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.application = Application()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(
-            self.application, loop="uvloop", http=guarded(limits), ws="none", lifespan="off",
-            log_config=None, access_log=False, timeout_keep_alive=30, timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-
-    @property
-    def open(self) -> int:
-        """How many connections it holds."""
-        return len(self._server.server_state.connections)
-
-    def close(self) -> None:
-        self.application.release.set()
-        self._server.should_exit = True
-        self._thread.join(10)
-        self._socket.close()
 
 
 @pytest.fixture
