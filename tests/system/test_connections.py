@@ -105,7 +105,7 @@ def test_an_answer_that_is_read_slowly_but_read_is_whole(server: Server) -> None
 def test_whoever_sends_nothing_makes_room_for_whoever_sends_a_request(server: Server) -> None:
     with crowd_of(server.port, SHORT.connections) as idle:
         wait_until_open(server, SHORT.connections)
-        idle[0].sendall(b"GET / HTTP/1.1\r\n")
+        idle[0].sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
         time.sleep(0.1)
         assert [reply.status for reply in replies(server.port, LAST)] == [200]
         assert idle[1].recv(1) == b""  # It had waited the longest: the first has begun since.
