@@ -268,6 +268,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
         One host; no coding of the body but chunks, and none in HTTP/1.0; no other version.
         """
+        assert self.parser is not None
         version = self.parser.get_http_version()
         hosts = 0
         for name, value in self.headers:

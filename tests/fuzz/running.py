@@ -51,7 +51,10 @@ class Fuzz:
         self._folder = folder
         self.account = service.open_account()
         self._api = service.api(self.account.secret_test)
-        self._read = service.log_size()
+        # What the start has said is not the requests' doing.
+        self._began = self._read = service.log_size()
+        self._postgresql_log = service.data_dir / "postgresql.log"
+        self._postgresql_began = self._postgresql_log.stat().st_size
         self.answers: dict[int, int] = {}
         for fixture in ("A", "B", "G"):
             given_captured(self._api, fixture)
@@ -83,8 +86,12 @@ class Fuzz:
         audited = refundry("audit", data_dir=self._service.data_dir)
         if audited.returncode != 0:
             found.append(f"audit: {audited.stdout}{audited.stderr}")
-        found += [line for line in self._service.log_since(0).split("\n")[:-1] if _is_bad(line)]
-        log = (self._service.data_dir / "postgresql.log").read_text(errors="replace")
+        found += [
+            line for line in self._service.log_since(self._began).split("\n")[:-1] if _is_bad(line)
+        ]
+        with self._postgresql_log.open("rb") as file:
+            file.seek(self._postgresql_began)
+            log = file.read().decode(errors="replace")
         found += [line for line in log.splitlines() if _is_fault(line)]
         return found
 

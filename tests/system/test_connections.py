@@ -5,7 +5,7 @@ import json
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import httpx
 import pytest
@@ -35,7 +35,7 @@ def server() -> Iterator[Server]:
 @contextlib.contextmanager
 def crowd_of(
     port: int, count: int, *, receive_buffer: int | None = None
-) -> Iterator[list[socket.socket]]:
+) -> Generator[list[socket.socket]]:
     """So many connections, closed at the end."""
     with contextlib.ExitStack() as stack:
         yield [
@@ -187,7 +187,7 @@ def resident_bytes(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def open_files(count: int) -> Iterator[None]:
+def open_files(count: int) -> Generator[None]:
     """Let this process open so many files, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)

@@ -1,6 +1,6 @@
 """The links of the OpenAPI document lead on: to an operation, with what it takes."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -32,16 +32,18 @@ each_link = pytest.mark.parametrize(
 def resolved(value: Any, answer: Any) -> Any:
     """A value of a link with its expressions looked up in an answer; None for what is not there."""
     if isinstance(value, dict):
-        return {key: resolved(each, answer) for key, each in value.items()}
+        members = cast("Json", value)
+        return {key: resolved(each, answer) for key, each in members.items()}
     if isinstance(value, list):
-        return [resolved(each, answer) for each in value]
+        return [resolved(each, answer) for each in cast("list[Any]", value)]
     if not (isinstance(value, str) and value.startswith("$response.body#/")):
         return value
     for part in value.removeprefix("$response.body#/").split("/"):
         if isinstance(answer, list):
-            answer = answer[int(part)] if int(part) < len(answer) else None
+            elements = cast("list[Any]", answer)
+            answer = elements[int(part)] if int(part) < len(elements) else None
         elif answer is not None:
-            answer = answer.get(part)
+            answer = cast("Json", answer).get(part)
     return answer
 
 
