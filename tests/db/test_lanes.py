@@ -91,7 +91,7 @@ async def test_groups_answer_as_single_requests_do(shop: Shop) -> None:
         for kind in kinds
     ]
     # With one group at a time the first request goes alone, and the rest waits and goes as one.
-    lanes = RefundLanes(shop.database, most_groups=1)
+    lanes = RefundLanes(shop.database, most_lanes=1)
     asks = [await request(shop, grouped["id"], **kind) for kind in kinds]
     work = [asyncio.create_task(lanes.create(shop.tenant, ask)) for ask in asks]
     assert [await outcome(each) for each in work] == expected
@@ -164,7 +164,7 @@ async def test_a_refusal_caused_by_a_member_that_was_not_written_is_not_given(sh
     """27.01 are there. 20.00 and 10.00 go as one group, so that the second seems too much; but
     15.00 are being taken by somebody else, and so it is the first that is."""
     order, other = [await shop.captured(order_body("A")) for _ in range(2)]
-    lanes = RefundLanes(shop.database, most_groups=1)
+    lanes = RefundLanes(shop.database, most_lanes=1)
     rival = await request(shop, order["id"], amount=Decimal("15.00"))
     async with shop.database.transaction() as tx:
         seen = await find_refundable(tx, shop.tenant, order["id"])

@@ -5,7 +5,7 @@ import os
 import random
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import requests
 import schemathesis
@@ -22,7 +22,7 @@ _NOTIFICATIONS = "/refundry/v1/processor-notifications"
 _BEGINNINGS = {("post", "/orders"), ("post", "/webhooks"), ("get", "/orders"), ("get", "/events")}
 _KEY = re.compile(r"[ -~]{1,255}")
 Json = dict[str, Any]
-_hook: Callable[[Callable[..., None]], object] = schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
+_hook = cast("Callable[[Callable[..., None]], object]", schemathesis.hook)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _begins(operation: Any, _node: object, _produced: object) -> bool:
