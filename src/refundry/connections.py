@@ -209,6 +209,10 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
         super().on_headers_complete()
         self._part = _Part.BODY
+        if self._upgrades:
+            # The parser takes what follows for another protocol, or for a new request.
+            self.cycle.keep_alive = False
+            self._deaf = True
 
     def on_body(self, body: bytes) -> None:
         """Count what is kept of a body."""
@@ -263,14 +267,21 @@ class GuardedProtocol(HttpToolsProtocol):
     def _answering(self) -> bool:
         return bool(self.cycle) and not self.cycle.response_complete
 
+    @property
+    def _upgrades(self) -> bool:
+        return self.parser is not None and self.parser.should_upgrade()
+
     def _is_plain(self) -> bool:
         """Whether every reader of the head takes it alike: RFC 9112, 3.2 and 6.1.
 
-        One host; no coding of the body but chunks, and none in HTTP/1.0; no other version.
+        One host; no coding of the body but chunks, and none in HTTP/1.0; no other version; no body
+        where another protocol is asked for, as the parser does not read that.
         """
         assert self.parser is not None
         version = self.parser.get_http_version()
         hosts = 0
+        if self._upgrades and any(_is_of_body(name, value) for name, value in self.headers):
+            return False
         for name, value in self.headers:
             if name == b"host":
                 hosts += 1
@@ -340,3 +351,8 @@ class GuardedProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {answer.status} {reason}\r\n{lines}\r\n"
         self.transport.write(head.encode() + answer.body)
         self.transport.close()
+
+
+def _is_of_body(name: bytes, value: bytes) -> bool:
+    """Whether a header says that a body follows."""
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")

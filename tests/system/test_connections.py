@@ -239,3 +239,21 @@ def test_a_flood_of_connections_keeps_nobody_else_from_an_answer(
     assert sorted(taken)[-2] < 1.0, taken  # One may meet a checkpoint.
     assert grown < 64 << 20, f"{grown >> 20} MiB more"
     assert flooded.healthy()
+
+
+UPGRADE = b"Upgrade: h2c\r\nConnection: Upgrade\r\n"
+
+
+def test_the_body_of_a_request_to_upgrade_is_not_taken_for_a_request(server: Server) -> None:
+    """The parser does not read such a body: sent a moment later, it would begin anew with it."""
+    head = b"POST /read HTTP/1.1\r\nHost: a\r\n" + UPGRADE
+    answers = replies(server.port, head + b"Content-Length: %d\r\n\r\n" % len(GET), GET, pause=0.2)
+    assert [answer.status for answer in answers] == [400]
+    answers = replies(server.port, head + b"Transfer-Encoding: chunked\r\n\r\n", GET, pause=0.2)
+    assert [answer.status for answer in answers] == [400]
+    assert server.application.seen == []
+
+
+def test_a_request_to_upgrade_is_answered_as_it_is_and_is_the_last(server: Server) -> None:
+    (answer,) = replies(server.port, GET[:-2] + UPGRADE + b"\r\n", GET, pause=0.2)
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
