@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth fuzz soak simulate stress clean
+.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat fuzz soak simulate stress clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 
 bench-growth: $(DEV) ## Measure with few and with two million refunds
 	$(BIN)/python -m bench.growth $(BENCH)
+
+bench-bloat: $(DEV) ## Refunds at a steady rate; what becomes of the tables
+	$(BIN)/python -m bench.bloat $(BENCH)
 
 fuzz: $(DEV) ## 20,000 generated requests and chains of them: make fuzz FUZZ='--seed 7'
 	$(BIN)/python -m tests.fuzz $(FUZZ)

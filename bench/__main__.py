@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.measures import to_document, to_lines
-from bench.plan import Options, Part
+from bench.plan import USUAL, Options, Part
 from bench.run import run
 from bench.stage import BenchFailed
 
@@ -24,12 +24,15 @@ def main() -> None:
     )
     parser.add_argument("--orders", type=int, default=10_000, help="how many are laid [10000]")
     parser.add_argument(
-        "--only", nargs="+", choices=[part.value for part in Part], help="these measures alone"
+        "--only",
+        nargs="+",
+        choices=[part.value for part in Part],
+        help="these measures alone [all but api_log]",
     )
     asked = parser.parse_args()
     if asked.seconds < 2 or asked.orders < 1:
         parser.error("--seconds must be at least 2 and --orders at least 1")
-    options = Options(asked.seconds, asked.orders, frozenset(map(Part, asked.only or Part)))
+    options = Options(asked.seconds, asked.orders, frozenset(map(Part, asked.only or USUAL)))
     machine = _machine(options)
     try:
         with tempfile.TemporaryDirectory(prefix="refundry-bench-") as folder:

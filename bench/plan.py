@@ -16,8 +16,12 @@ class Part(StrEnum):
     DELIVERIES = "deliveries"
     ARRIVAL = "arrival"
     SUBSCRIPTION = "subscription"
+    SETTLEMENT = "settlement"
+    API_LOG = "api_log"
 
 
+# A whole run is to end while one waits for it; the others are asked for by name.
+USUAL = frozenset(Part) - {Part.API_LOG}
 LOADS = (Part.REFUNDS, Part.ORDERS)
 CLIENTS = (1, 8, 32)
 STARTS = 5
@@ -37,6 +41,16 @@ PLAIN_LOOP = "plain loop"
 SUBSCRIBED = "with a webhook"
 UNSUBSCRIBED = "without a webhook"
 EVENTS_PER_SECOND = 100
+# What the API log costs, in more rounds than others: it is a matter of hundredths.
+LOGGED = "with the log"
+UNLOGGED = "without the log"
+LOG_ROUNDS = 4
+
+# The backlog of refunds that are not settled is watched for so many times the length of a load.
+SETTLED_SECONDS = 10
+# First the peak is found by the API alone.
+PEAK = "peak"
+HALF = "half of the peak"
 
 # Each load is measured in two rounds, the second in the opposite order, so that a machine that
 # gets slower or faster meanwhile does so for all sides.
@@ -55,6 +69,8 @@ _WHO = {
 _EXTRA_SECONDS = 1.0
 _LAID_PER_SECOND = 1500
 _START_SECONDS = 2.0
+# To settle the refunds of a second takes about so many.
+_SETTLED_AFTER = 2.0
 _SET_UP_SECONDS = 5.0
 
 
@@ -91,6 +107,8 @@ def plan_steps(options: Options) -> list[Step]:
             for n in range(STARTS)
         ]
     steps += _webhook_steps(options)
+    steps += _settlement_steps(options)
+    steps += _log_steps(options)
     loads = [part for part in LOADS if part in options.parts]
     steps += _load_steps(loads, options.seconds)
     if Part.MEMORY in options.parts:
@@ -102,16 +120,33 @@ def plan_steps(options: Options) -> list[Step]:
 def _webhook_steps(options: Options) -> Iterator[Step]:
     cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
     if Part.DELIVERIES in options.parts:
-        yield from _side_steps(Part.DELIVERIES, (WORKER, PLAIN_LOOP), cost)
+        yield from _side_steps(Part.DELIVERIES, (WORKER, PLAIN_LOOP), cost, ROUNDS)
     if Part.ARRIVAL in options.parts:
         title = f"arrival of events at {EVENTS_PER_SECOND} a second"
         yield Step(title, cost + _START_SECONDS, Part.ARRIVAL)
     if Part.SUBSCRIPTION in options.parts:
-        yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost)
+        yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost, ROUNDS)
 
 
-def _side_steps(part: Part, sides: Sequence[str], cost: float) -> Iterator[Step]:
-    for number in range(ROUNDS):
+def _settlement_steps(options: Options) -> Iterator[Step]:
+    if Part.SETTLEMENT in options.parts:
+        cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
+        settled = _SETTLED_AFTER * (WARM_SECONDS + options.seconds)
+        title = "refunds, created at the peak rate, then settled"
+        yield Step(title, cost + settled, Part.SETTLEMENT, CLIENTS[-1], PEAK)
+        cost = WARM_SECONDS + options.seconds * SETTLED_SECONDS + _START_SECONDS
+        title = "refunds, created at half of it while a worker settles"
+        yield Step(title, cost, Part.SETTLEMENT, CLIENTS[-1], HALF)
+
+
+def _log_steps(options: Options) -> Iterator[Step]:
+    if Part.API_LOG in options.parts:
+        cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
+        yield from _side_steps(Part.API_LOG, (LOGGED, UNLOGGED), cost, LOG_ROUNDS)
+
+
+def _side_steps(part: Part, sides: Sequence[str], cost: float, rounds: int) -> Iterator[Step]:
+    for number in range(rounds):
         for side in sides if number % 2 == 0 else sides[::-1]:
             yield Step(f"{part}, {side}, round {number + 1}", cost, part, CLIENTS[-1], side)
 

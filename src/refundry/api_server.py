@@ -1,6 +1,7 @@
 """Serves the application over HTTP with uvicorn, with the limits that it does not set itself."""
 
 import asyncio
+import gc
 import os
 import resource
 import socket
@@ -20,6 +21,16 @@ _OTHER_FILES = 128
 log = structlog.get_logger("refundry.http")
 
 
+class _Server(uvicorn.Server):
+    """Takes what is there when requests begin out of the garbage collector's rounds: it stays."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then freeze."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+
+
 def serve_api(settings: Settings, *, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. fd: a listening socket shared with other processes."""
     share = 1 / settings.processes if fd is not None else 1
@@ -34,12 +45,14 @@ def serve_api(settings: Settings, *, fd: int | None) -> None:
         lifespan="on",
         log_config=None,
         access_log=False,
+        # Nothing here asks where a request comes from.
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         backlog=1024,
     )
     sockets = [socket.socket(fileno=fd)] if fd is not None else None
-    server = uvicorn.Server(config)
+    server = _Server(config)
     server.run(sockets=sockets)
     if not server.started:
         raise SystemExit(3)

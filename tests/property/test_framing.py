@@ -20,7 +20,7 @@ Seen = list[tuple[str, str, bytes]]
 LINES = [
     b"GET /read HTTP/1.1", b"POST /read HTTP/1.1", b"POST /read HTTP/1.0", b"PUT /read HTTP/1.1",
     b"GET http://b/read HTTP/1.1", b"GET /read?%00%2f%zz HTTP/1.1", b"GET /read\0 HTTP/1.1",
-    b"GET /read HTTP/2.0", b"GET /read", b"OPTIONS * HTTP/1.1", b"CONNECT a:80 HTTP/1.1",
+    b"GET /read HTTP/2.0", b"GET /read", b"OPTIONS /read HTTP/1.1", b"CONNECT a:80 HTTP/1.1",
     b"POST /read HTTP/1.1", b"POST /read HTTP/1.1",
 ]  # fmt: skip
 HEADERS = [

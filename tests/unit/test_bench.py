@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bench.api_log import compare_logs
 from bench.client import answer_size
 from bench.growth import Size
 from bench.growth import compare as compare_sizes
@@ -15,9 +16,23 @@ from bench.laying import FIRST_ORDER, join_ids, split_ids
 from bench.lists import list_requests
 from bench.loads import request_of
 from bench.measures import Measure, percentile, to_document, to_lines
-from bench.plan import CLIENTS, HTTP, OWN, PLAIN, ROUNDS, STARTS, Options, Part, plan_steps
+from bench.plan import (
+    CLIENTS,
+    HTTP,
+    LOGGED,
+    OWN,
+    PLAIN,
+    ROUNDS,
+    STARTS,
+    UNLOGGED,
+    USUAL,
+    Options,
+    Part,
+    plan_steps,
+)
 from bench.progress import Progress, minutes
 from bench.reference import steady_rate
+from bench.settlement import Backlog, to_measures
 from bench.sides import Side, compare
 from bench.stage import BenchFailed
 from bench.statements import EVENT_SEQUENCE, VERSION, Sent, to_script, to_text
@@ -27,7 +42,6 @@ from refundry.app import documented_operations
 from refundry.settings import Settings
 from refundry.tenant import Tenant
 
-EVERYTHING = frozenset(Part)
 TENANT = Tenant(str(uuid.UUID(int=1)), live=False)
 ORDER = "123456789012"
 
@@ -75,11 +89,26 @@ def test_a_round_measures_every_side_and_the_next_one_does_so_in_the_opposite_or
     assert sides == [PLAIN, OWN, HTTP, HTTP, OWN, PLAIN]
 
 
-def test_a_whole_run_is_planned_to_take_less_than_six_minutes() -> None:
-    steps = plan_steps(Options(6, 10_000, EVERYTHING))
-    assert sum(step.seconds for step in steps) < 6 * 60
+def test_a_whole_run_is_planned_to_take_less_than_eight_minutes() -> None:
+    steps = plan_steps(Options(6, 10_000, USUAL))
+    assert sum(step.seconds for step in steps) < 8 * 60
     assert sum(step.part is Part.START for step in steps) == STARTS
     assert sum(step.part is Part.ORDERS for step in steps) == len(CLIENTS) * ROUNDS * 2
+
+
+def test_a_backlog_that_grows_is_told_by_its_slope_and_by_what_was_settled() -> None:
+    times = [float(second) for second in range(11)]
+    flat, growing = Backlog(times, [40, 60] * 5 + [40]), Backlog(times, list(range(0, 1100, 100)))
+    of_flat, of_growing = (
+        {measure.name: measure for measure in to_measures(backlog, 400.0, 800.0)}
+        for backlog in (flat, growing)
+    )
+    assert of_flat["settlement_settled"].value == 400
+    assert of_flat["settlement_backlog_growth"].ratio == pytest.approx(0, abs=0.01)
+    assert of_flat["settlement_backlog_max"].value == 60
+    assert of_growing["settlement_settled"].ratio == 0.75
+    assert of_growing["settlement_backlog_growth"].value == pytest.approx(100)
+    assert of_growing["settlement_created"].ratio == 1
 
 
 def test_only_what_was_asked_for_is_planned() -> None:
@@ -112,6 +141,18 @@ def test_the_reference_is_the_best_form() -> None:
     assert found["refunds_1"] == Measure("refunds_1", 500, "refunds/s", 0.5)
     assert found["refunds_1_alone_own"].ratio == 0.5
     assert (found["refunds_1_p50"].value, found["refunds_1_p99"].value) == (1, 3)
+
+
+def test_the_api_log_is_measured_in_turns_and_its_cost_is_below_one() -> None:
+    steps = plan_steps(Options(6, 10_000, frozenset({Part.API_LOG})))
+    sides = [step.side for step in steps if step.part is Part.API_LOG]
+    assert sides == 2 * [LOGGED, UNLOGGED, UNLOGGED, LOGGED]
+    logged = Side([90, 110], [], 200, 0.03, 0.05, 0.02)
+    alone = Side([125, 125], [], 250, 0.025, 0.05, 0.025)
+    found = {measure.name: measure for measure in compare_logs({LOGGED: logged, UNLOGGED: alone})}
+    assert found["refunds_32_with_log"] == Measure("refunds_32_with_log", 100, "refunds/s", 0.8)
+    everything = found["refunds_32_with_log_cpu_all"]
+    assert (everything.value, everything.ratio) == (pytest.approx(500), pytest.approx(0.8))
 
 
 def test_the_rate_of_pgbench_leaves_the_warm_up_out() -> None:
@@ -197,11 +238,12 @@ def test_growth_asks_for_every_list_with_every_filter() -> None:
 
 
 def test_growth_compares_the_large_tables_with_the_small_ones() -> None:
-    small = Size(10, rates=[100, 300], micros=[1000, 3000], lists={"a": 2.0, "b": 4.0})
-    large = Size(90, rates=[100, 100], micros=[6000], lists={"a": 3.0, "b": 8.0})
+    small = Size(10, [100, 300], [1000, 3000], 10_000, 2.0, {"a": 2.0, "b": 4.0})
+    large = Size(90, [100, 100], [6000], 10_000, 4.0, {"a": 3.0, "b": 8.0})
     assert [measure.line() for measure in compare_sizes(small, large)] == [
         "refunds_32 100 refunds/s 0.500",
         "refunds_32_p99 6.00 ms 0.500",
+        "refunds_32_cpu_postgres 400 us/request 0.500",
         "list_a 3.00 ms 1.500",
         "list_b 8.00 ms 2.000",
         "lists 2.00 lists -",

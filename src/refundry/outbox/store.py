@@ -89,7 +89,7 @@ WITH written AS (
     SELECT e.account_id, e.live, e.order_id, e.sequence, e.id, e.type, e.object, e.previous,
            e.sealed, e.created_at, {SUBSCRIBED}
       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-                  $7::text[], $8::text[], $9::bytea[], $10::timestamptz[])
+                  $7::text[], $8::text[], $9::bytea[], (SELECT $10::timestamptz[]))
            WITH ORDINALITY
            AS e (account_id, live, order_id, sequence, id, type, object, previous, sealed,
                  created_at, place)
@@ -114,6 +114,21 @@ async def find_events(
     )  # fmt: skip
     found = {row["id"]: _event(row) for row in rows}
     return [found[event_id] for event_id in event_ids if event_id in found]
+
+
+async def events_of_order(
+    session: Session, tenant: Tenant, order_id: str, limit: int
+) -> list[tuple[datetime, str]]:
+    """The times and types of an order's newest events, newest first."""
+    rows = await session.fetch(
+        """
+        SELECT created_at, type FROM events
+         WHERE account_id = $1 AND live = $2 AND order_id = $3
+         ORDER BY order_sequence DESC LIMIT $4
+        """,
+        tenant.account_id, tenant.live, order_id, limit,
+    )  # fmt: skip
+    return [(row["created_at"], row["type"]) for row in rows]
 
 
 def _event(row: Record) -> StoredEvent:

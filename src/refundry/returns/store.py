@@ -30,6 +30,18 @@ async def find_returns(session: Session, tenant: Tenant, return_ids: Sequence[st
     return [found[return_id] for return_id in return_ids if return_id in found]
 
 
+async def returns_of_order(session: Session, tenant: Tenant, order_id: str) -> list[Return]:
+    """An order's returns, newest first."""
+    rows = await session.fetch(
+        """
+        SELECT id FROM returns WHERE account_id = $1 AND live = $2 AND order_id = $3
+         ORDER BY created_at DESC, seq DESC
+        """,
+        tenant.account_id, tenant.live, order_id,
+    )  # fmt: skip
+    return await find_returns(session, tenant, [row["id"] for row in rows])
+
+
 async def find_return(session: Session, tenant: Tenant, return_id: str) -> Return | None:
     """The return with this id."""
     found = await find_returns(session, tenant, [return_id])
@@ -90,7 +102,7 @@ async def insert_return(tx: Tx, tenant: Tenant, goods: Return, order: Order) -> 
         INSERT INTO return_items (account_id, live, order_id, return_id, place, line_position,
                                   sku_id, quantity)
         SELECT $1, $2, $3, $4, i.place, i.position, i.sku_id, i.quantity
-          FROM unnest($5::smallint[], $6::smallint[], $7::text[], $8::integer[])
+          FROM unnest($5::smallint[], $6::smallint[], $7::text[], (SELECT $8::integer[]))
                AS i (place, position, sku_id, quantity)
         """,
         tenant.account_id, tenant.live, goods.order_id, goods.id,
@@ -120,7 +132,7 @@ async def save_return(tx: Tx, tenant: Tenant, goods: Return) -> None:
     await tx.execute(
         """
         UPDATE return_items r SET accepted = i.accepted, amount_minor = i.amount
-          FROM unnest($5::smallint[], $6::integer[], $7::bigint[])
+          FROM unnest($5::smallint[], $6::integer[], (SELECT $7::bigint[]))
                AS i (position, accepted, amount)
          WHERE r.account_id = $1 AND r.live = $2 AND r.order_id = $3 AND r.return_id = $4
            AND r.line_position = i.position
