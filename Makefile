@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat faults soak simulate \
+.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat faults fuzz soak simulate \
   stress clean
 
 help: ## List what make can do
@@ -57,6 +57,9 @@ faults: $(DEV) ## Break the real thing under load, for minutes: REFUNDRY_FAULT_R
 
 bench-bloat: $(DEV) ## Refunds at a steady rate; what becomes of the tables
 	$(BIN)/python -m bench.bloat $(BENCH)
+
+fuzz: $(DEV) ## 20,000 generated requests and chains of them: make fuzz FUZZ='--seed 7'
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
