@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -54,8 +54,7 @@ class Effort:
 class Tab:
     """One tab. origin: of the service. script: whether pages may run theirs.
 
-    asked: every address that was requested. complaints: what the console said. weights: bytes of
-    the bodies of the page at hand, by address.
+    asked: every address that was requested. complaints: what the console said.
     """
 
     page: Page
@@ -83,7 +82,7 @@ class Tab:
     def _hear(self, message: ConsoleMessage) -> None:
         # Chromium reports each page of status 400 and above, which tests ask for on purpose.
         ours = message.text.startswith("Failed to load resource") and any(
-            each.url == message.location["url"] and each.request.is_navigation_request()
+            each.url == urldefrag(message.location["url"]).url and each.request.is_navigation_request()
             for each in self._answered
         )
         if message.type in ("error", "warning") and not ours:
@@ -160,11 +159,6 @@ class Tab:
         """What was asked of anybody but the service."""
         return [url for url in self.asked if not url.startswith((f"{self.origin}/", "data:"))]
 
-    def weight(self) -> int:
-        """Bytes of the page at hand, with its files and without its pictures."""
-        files = [r for r in self._answered if r.request.resource_type != "image"]
-        return sum(len(each.body()) for each in files if each.ok)
-
     def barriers(self) -> list[str]:
         """What axe-core calls a serious or critical bar on the page at hand."""
         found = Axe().run(self.page).response["violations"]
@@ -179,4 +173,14 @@ class Tab:
         """Pixels by which the page is wider than its window."""
         return self.page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+
+    def moving(self) -> list[str]:
+        """What of the page at hand moves, or would when it changes."""
+        return self.page.evaluate(
+            """[...document.querySelectorAll("*")].filter((each) => {
+              const style = getComputedStyle(each);
+              return parseFloat(style.transitionDuration) > 0 || style.animationName !== "none"
+                || style.scrollBehavior === "smooth";
+            }).map((each) => each.outerHTML.slice(0, 120))"""
         )
