@@ -17,6 +17,7 @@ from refundry.db.migrate import is_current
 from refundry.disputes.routes import OPERATIONS as DISPUTES
 from refundry.events.routes import OPERATIONS as EVENTS
 from refundry.http import problems
+from refundry.http.admission import Admission
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
@@ -64,6 +65,8 @@ class Service:
         self._settings = settings
         self._share = share
         self._several = several
+        self.max_clients = settings.max_clients
+        self.admission = Admission(most_requests=settings.max_requests)
         self._operations = documented_operations(settings)
         self._app = Starlette(lifespan=self._lifespan)
         self._app.router = Router(
@@ -86,7 +89,14 @@ class Service:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
         log_openings(settings)
-        async with open_database(settings) as database, open_worker(settings, database) as worker:
+        async with (
+            open_database(
+                settings,
+                patience_seconds=settings.queue_timeout,
+                statement_seconds=settings.database_timeout,
+            ) as database,
+            open_worker(settings, database) as worker,
+        ):
             waker = Waker(database)
 
             async def drain_account(account_id: str) -> None:
@@ -100,9 +110,10 @@ class Service:
                 waker.wake,
                 drain_account,
                 {
-                    RefundLanes: RefundLanes(database),
+                    RefundLanes: RefundLanes(database, queue_seconds=settings.queue_timeout),
                     Guard: Guard(settings.webhook_networks()),
                 },
+                self.admission,
             )
             self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())

@@ -13,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from refundry import idempotency
 from refundry.access.guards import KeyRing, RateLimit
-from refundry.db.database import Unreachable
+from refundry.db.database import NothingDone, Unreachable, asking
 from refundry.domain.refusal import KeyInUse
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused
 from refundry.http import problems
+from refundry.http.admission import TooMuch
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation, Services
 from refundry.http.document import MAX_BODY_BYTES, bad_format, canonical_json
@@ -84,7 +85,7 @@ class Resource:
         try:
             return await self._pass(scope, receive, headers, request_id)
         except Exception as error:  # the last place that can still answer
-            return _answer_to(error, request_id)
+            return _answer_to(error, request_id, reads=scope["method"] == "GET")
 
     async def _pass(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
@@ -94,7 +95,8 @@ class Resource:
             return problems.problem(405, headers={"Allow": self._allow})
         key = None
         if not operation.open:
-            key = await self._gate.keys.find(headers.get("authorization"))
+            with asking():
+                key = await self._gate.keys.find(headers.get("authorization"))
             if key is None:
                 return problems.problem(401, headers={"WWW-Authenticate": "Bearer"})
             scope["refundry.key_id"] = key.id
@@ -102,7 +104,7 @@ class Resource:
             return refused
         body = b""
         if operation.method != "GET":
-            body = await _read_body(receive, self._body_seconds)
+            body = await self._read_body(receive)
         now = self._gate.services.clock.now()
         if key is not None:
             now += key.clock_shift
@@ -134,6 +136,25 @@ class Resource:
             )
         return None
 
+    async def _read_body(self, receive: Receive) -> bytes:
+        """The whole body, within its limits of time and size. Raises TooMuch."""
+        admission = self._gate.services.admission
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                with admission.body() as body:
+                    while True:
+                        message = await receive()
+                        if message["type"] == "http.disconnect":
+                            raise bad_format()
+                        body.add(message.get("body", b""))
+                        if body.size > MAX_BODY_BYTES:
+                            raise bad_format()
+                        if not message.get("more_body"):
+                            return body.whole()
+                        body.wait()
+        except TimeoutError as error:
+            raise _TooSlow from error
+
 
 async def _once(services: Services, call: Call, operation: Operation, path: str) -> Answer:
     """Run an operation under its idempotency key, or give the stored answer."""
@@ -141,11 +162,12 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         message = f"'{key}' is not a valid Idempotency-Key."
         return problems.problem(400, FieldProblem("invalid_parameter", "Idempotency-Key", message))
-    taken = await idempotency.reserve(
-        services.database, services.vault, call.tenant,
-        method="POST", path=path, key=key, body=_comparable(call), now=call.now,
-        real_now=services.clock.now(),
-    )  # fmt: skip
+    with asking():
+        taken = await idempotency.reserve(
+            services.database, services.vault, call.tenant,
+            method="POST", path=path, key=key, body=_comparable(call), now=call.now,
+            real_now=services.clock.now(),
+        )  # fmt: skip
     if isinstance(taken, idempotency.Replay):
         return Answer(taken.status, taken.body, {"Idempotent-Replayed": "true"})
     call.receipt = taken
@@ -155,7 +177,9 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
         answer = _answer_to(error, call.request_id)
         taken.stored = False  # What a transaction stored before it was refused is rolled back.
     except BaseException:
-        await asyncio.shield(taken.release(services.database))
+        # What the request met is its answer, not what comes of this: the key's lease ends anyway.
+        with contextlib.suppress(*Unreachable):
+            await asyncio.shield(taken.release(services.database))
         raise
     if not taken.stored:
         # Nothing was changed, so a taker-over of the key may answer as it finds.
@@ -172,7 +196,8 @@ def _comparable(call: Call) -> bytes:
         return call.body
 
 
-def _answer_to(error: Exception, request_id: str) -> Answer:
+def _answer_to(error: Exception, request_id: str, *, reads: bool = False) -> Answer:
+    """reads: whether the request was for reading only, so that it had no effect in any case."""
     match error:
         case BadFields():
             return problems.bad_fields(error)
@@ -184,36 +209,17 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.refused(KeyInUse())
         case _TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
-        case TimeoutError() | asyncpg.QueryCanceledError():
-            log.warning("database_slow", request_id=request_id)
-            return problems.problem(503, headers={"Retry-After": "1"})
+        case NothingDone() | asyncpg.QueryCanceledError() | TooMuch():
+            log.warning("request_shed", request_id=request_id, error=str(error))
+            return problems.unavailable()
         case _ if isinstance(error, Unreachable):
-            log.warning("database_unreachable", request_id=request_id, error=str(error))
-            return problems.problem(503, headers={"Retry-After": "1"})
+            named = type(error).__name__
+            log.warning("database_lost", request_id=request_id, error=f"{named}: {error}")
+            # What was asked for may have been done: 503 would say that it was not.
+            return problems.unavailable() if reads else problems.problem(504)
         case _:
             log.error("unexpected_error", request_id=request_id, exc_info=error)
             return problems.problem(500)
-
-
-async def _read_body(receive: Receive, seconds: float) -> bytes:
-    """The whole body, within its limits of time and size."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise bad_format()
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > MAX_BODY_BYTES:
-                    raise bad_format()
-                parts.append(part)
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError as error:
-        raise _TooSlow from error
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str) -> None:

@@ -1,11 +1,12 @@
 """Database: the pool of connections, and transactions on it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
+import msgspec
 
 from refundry.db.embedded import address
 from refundry.settings import Settings
@@ -16,7 +17,14 @@ T = TypeVar("T")
 # Two commands may take the same rows in another order, or meet a standby's conflict: the
 # database ends one of them, which then simply runs again.
 _RETRIES = 5
-_ACQUIRE_TIMEOUT_SECONDS = 10
+# How long to wait for a connection, and for a statement, where nobody waits for an answer.
+_PATIENCE_SECONDS = 10.0
+_STATEMENT_SECONDS = 60.0
+
+
+class NothingDone(OSError):
+    """The database was not asked, or not told to commit: whatever was wanted has had no effect."""
+
 
 Unreachable = (
     OSError,
@@ -31,6 +39,15 @@ Unreachable = (
     asyncpg.InvalidCatalogNameError,  # there is no such database
 )
 """What is raised when the database cannot be reached, or went away in between."""
+
+
+@contextmanager
+def asking() -> Generator[None]:
+    """For what changes nothing: where the database goes away meanwhile, raises NothingDone."""
+    try:
+        yield
+    except Unreachable as error:
+        raise NothingDone(f"not asked: {_words(error)}") from error
 
 
 class Session(Protocol):
@@ -58,22 +75,41 @@ Tx = Session
 
 
 class Database:
-    """A pool of connections to one PostgreSQL."""
+    """A pool of connections to one PostgreSQL. patience_seconds: how long to wait for one."""
 
-    def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Record]", *, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
         self._pool = pool
+        self._patience_seconds = patience_seconds
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
-        """A connection of one's own for a while."""
-        async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
+        """A connection of one's own for a while. Raises NothingDone where there is none."""
+        async with AsyncExitStack() as stack:
+            with asking():
+                connection = await stack.enter_async_context(
+                    self._pool.acquire(timeout=self._patience_seconds)
+                )
             yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
-        """A transaction: committed at the end, rolled back on an exception."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        """A transaction: committed at the end, rolled back on an exception.
+
+        Raises NothingDone where the database goes away before it is told to commit; what goes
+        wrong after that leaves it open whether it has.
+        """
+        committing = False
+        async with self.connection() as connection:
+            try:
+                async with connection.transaction():
+                    yield connection
+                    committing = True
+            except Unreachable as error:
+                if committing:
+                    raise
+                raise NothingDone(f"no commit: {_words(error)}") from error
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` in a transaction; again if the database ended it for another one's sake."""
@@ -120,10 +156,19 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncGenerator[Database]:
-    """Connect to the external database, or to the running server of the data directory."""
+async def open_database(
+    settings: Settings,
+    *,
+    patience_seconds: float = _PATIENCE_SECONDS,
+    statement_seconds: float = _STATEMENT_SECONDS,
+) -> AsyncGenerator[Database]:
+    """Connect to the external database, or to the running server of the data directory.
+
+    patience_seconds: how long to wait for a connection of the pool. statement_seconds: how long a
+    statement may take.
+    """
     async with asyncpg.create_pool(
-        **connect_arguments(settings),
+        **connect_arguments(settings, statement_seconds),
         min_size=1,
         max_size=settings.pool_size,
         max_inactive_connection_lifetime=300,
@@ -131,10 +176,12 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
         # statement leaves a setting, a lock or a cursor behind its transaction.
         reset=_no_reset,
     ) as pool:
-        yield Database(pool)
+        yield Database(pool, patience_seconds=patience_seconds)
 
 
-def connect_arguments(settings: Settings) -> dict[str, Any]:
+def connect_arguments(
+    settings: Settings, statement_seconds: float = _STATEMENT_SECONDS
+) -> dict[str, Any]:
     """How asyncpg reaches the database of `settings`."""
     arguments: dict[str, Any]
     if settings.database_url:
@@ -159,7 +206,19 @@ def connect_arguments(settings: Settings) -> dict[str, Any]:
     else:
         # In transaction mode the next statement may meet another server connection.
         arguments["statement_cache_size"] = 0
-    return arguments | {"command_timeout": 60, "timeout": 10}
+    return arguments | {"command_timeout": statement_seconds, "timeout": 10}
+
+
+def direct(settings: Settings) -> Settings:
+    """The settings that lead past pgbouncer, where there is a way; else the same."""
+    if settings.direct_url is None:
+        return settings
+    return msgspec.structs.replace(settings, database_url=settings.direct_url, pgbouncer=False)
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong; a timeout has no words of its own."""
+    return str(error) or type(error).__name__
 
 
 async def _no_reset(_connection: object) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import structlog
 
-from refundry.db.database import Database, Unreachable
+from refundry.db.database import Database, NothingDone, Unreachable, asking
 from refundry.domain.order import Order
 from refundry.errors import Refused
 from refundry.orders.store import OrderKey, order_key
@@ -30,6 +30,8 @@ from refundry.tenant import Tenant
 _GROUPS = 2
 # A group's statement should not keep its first member waiting for long.
 _MOST = 64
+# Far more than one process has in hand at once (max_requests). Who comes then is refused.
+_LONGEST = 1024
 log = structlog.get_logger("refundry.refunds")
 
 
@@ -58,26 +60,46 @@ class _Waiting:
 
 
 class RefundLanes:
-    """The queue of one process and the groups that empty it; most_groups: at the same time."""
+    """The queue of one process and the groups that empty it.
 
-    def __init__(self, database: Database, *, most_groups: int = _GROUPS) -> None:
+    most_groups: at the same time. queue_seconds: how long a request waits for its group to begin.
+    """
+
+    def __init__(
+        self, database: Database, *, most_groups: int = _GROUPS, queue_seconds: float = 10.0
+    ) -> None:
         self._database = database
         self._most_groups = most_groups
+        self._queue_seconds = queue_seconds
         self._queue: deque[_Waiting] = deque()
         self._groups: set[asyncio.Task[None]] = set()
 
     async def create(self, tenant: Tenant, request: RefundRequest) -> bytes:
         """As `create_refund`, in a group. A request with an idempotency key goes by itself, as
-        its answer is stored in its own transaction."""
+        its answer is stored in its own transaction. Raises NothingDone where the queue is full, or
+        the groups before are stuck."""
         if request.receipt is not None:
             return await create_refund(self._database, tenant, request)
         order_id = await find_order_id(self._database, tenant, request.ask)
+        if len(self._queue) >= _LONGEST:
+            raise NothingDone("the queue of refunds is full")
         waiting = _Waiting(tenant, order_id, request)
         self._queue.append(waiting)
         if len(self._groups) < self._most_groups:
             group = asyncio.create_task(self._empty_queue())
             self._groups.add(group)
-        return await waiting.answer
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(self._queue_seconds, self._give_up, waiting)
+        try:
+            return await waiting.answer
+        finally:
+            patience.cancel()
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        """Refuse a request whose group has not begun; one that has is seen to its end."""
+        if waiting in self._queue:
+            self._queue.remove(waiting)
+            waiting.fail(NothingDone("the queue of refunds does not move"))
 
     async def _empty_queue(self) -> None:
         """Serve groups until none waits; there is no await between the last look and the end."""
@@ -109,9 +131,9 @@ class RefundLanes:
 
     async def _write(self, group: list[_Waiting]) -> list[_Waiting]:
         """Read, decide and write for a group; gives the members who lost a race."""
-        orders = await store.find_refundables(
-            self._database, list(dict.fromkeys(waiting.key for waiting in group))
-        )
+        keys = list(dict.fromkeys(waiting.key for waiting in group))
+        with asking():
+            orders = await store.find_refundables(self._database, keys)
         plans, doubtful = _plan(group, orders)
         if not plans:
             return []
