@@ -245,6 +245,10 @@ class _Session:
     async def execute(self, query: str, *args: Any) -> Any:
         return await self._wire.ask(self._link, "execute", query, args)
 
+    def terminate(self) -> None:
+        if not self._link.broken:
+            self._wire.drop(self._link)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[None]:
         await self.execute("BEGIN")

@@ -104,7 +104,13 @@ class Database:
         async with self.connection() as connection:
             try:
                 async with connection.transaction():
-                    yield connection
+                    try:
+                        yield connection
+                    except TimeoutError:
+                        # Else the rollback would wait for what does not answer. The database
+                        # undoes by itself what belongs to a connection that is gone.
+                        connection.terminate()
+                        raise
                     committing = True
             except Unreachable as error:
                 if committing:
