@@ -15,7 +15,7 @@ from bench.laying import FIRST_ORDER, join_ids, split_ids
 from bench.lists import list_requests
 from bench.loads import request_of
 from bench.measures import Measure, percentile, to_document, to_lines
-from bench.plan import CLIENTS, HTTP, OWN, PLAIN, ROUNDS, STARTS, Options, Part, plan_steps
+from bench.plan import CLIENTS, DEFAULT, HTTP, OWN, PLAIN, ROUNDS, STARTS, Options, Part, plan_steps
 from bench.progress import Progress, minutes
 from bench.reference import steady_rate
 from bench.sides import Side, compare
@@ -27,7 +27,6 @@ from refundry.app import documented_operations
 from refundry.settings import Settings
 from refundry.tenant import Tenant
 
-EVERYTHING = frozenset(Part)
 TENANT = Tenant(str(uuid.UUID(int=1)), live=False)
 ORDER = "123456789012"
 
@@ -76,7 +75,7 @@ def test_a_round_measures_every_side_and_the_next_one_does_so_in_the_opposite_or
 
 
 def test_a_whole_run_is_planned_to_take_less_than_six_minutes() -> None:
-    steps = plan_steps(Options(6, 10_000, EVERYTHING))
+    steps = plan_steps(Options(6, 10_000, DEFAULT))
     assert sum(step.seconds for step in steps) < 6 * 60
     assert sum(step.part is Part.START for step in steps) == STARTS
     assert sum(step.part is Part.ORDERS for step in steps) == len(CLIENTS) * ROUNDS * 2
