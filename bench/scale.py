@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from refundry.hosting import bring_up_to_date
 # Refunds wait for others of their order, longer than any run: so the worker that `serve` brings
 # along has nothing to do, and takes nothing from the two cores.
 IDLE_WORKER = {"REFUNDRY_REFUND_BATCH_WINDOW": "86400"}
+_IDLE_SECONDS = 0.4
 _ONE_KEY = {"REFUNDRY_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode()}
 # As the embedded server has it.
 _SETTINGS = ("max_connections=100", "shared_buffers=128MB", "max_wal_size=1GB", "jit=off")
@@ -89,7 +91,7 @@ def _load(scene: Scene, place: _Place, processes: int, side: Side) -> float:
     """One load; gives how much of the processes' work the busiest one did."""
     with place.stage.service("serve", "--processes", str(processes)) as service:
         before = count_refunds(place.stage)
-        apis = [pid for pid in descendants(service.pid) if _is_api(pid)]
+        apis = _when_idle(service.pid, processes)
         begun = [processor_seconds(pid) for pid in apis]
         answers = run_client(
             Part.REFUNDS,
@@ -110,6 +112,20 @@ def _load(scene: Scene, place: _Place, processes: int, side: Side) -> float:
     return max(spent) / max(sum(spent), 0.01)
 
 
+def _when_idle(root: int, processes: int) -> list[int]:
+    """The API processes, once all of them have started: the first one answers before the others."""
+    spent: list[float] = []
+    while True:
+        apis = [pid for pid in descendants(root) if _is_api(pid)]
+        before, spent = spent, [processor_seconds(pid) for pid in apis]
+        if len(apis) == processes and spent == before:
+            return apis
+        time.sleep(_IDLE_SECONDS)
+
+
 def _is_api(pid: int) -> bool:
-    words = command(pid)
+    try:
+        words = command(pid)
+    except OSError:  # ended meanwhile
+        return False
     return "refundry" in words and "api" in words
