@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth soak simulate clean
+.PHONY: help setup serve test lint check audit bench bench-scale bench-growth soak simulate clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outs
 
 bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 	$(BIN)/python -m bench $(BENCH)
+
+bench-scale: $(DEV) ## Measure one and two processes, pgbouncer, and overload
+	$(BIN)/python -m bench --only scale overload $(BENCH)
 
 bench-growth: $(DEV) ## Measure with few and with two million refunds
 	$(BIN)/python -m bench.growth $(BENCH)

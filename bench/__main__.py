@@ -26,7 +26,10 @@ def main() -> None:
     )
     parser.add_argument("--orders", type=int, default=10_000, help="how many are laid [10000]")
     parser.add_argument(
-        "--only", nargs="+", choices=[part.value for part in Part], help="these measures alone"
+        "--only",
+        nargs="+",
+        choices=[part.value for part in Part],
+        help="these measures alone; scale and overload only so",
     )
     asked = parser.parse_args()
     if asked.seconds < 2 or asked.orders < 1:
