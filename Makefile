@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-scale bench-growth soak simulate clean
+.PHONY: help setup serve test lint check audit bench bench-scale bench-growth soak simulate stress clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,10 @@ soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 
 simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
 	$(BIN)/python -m tests.simulation --forever $(SIMULATE)
+
+stress: $(DEV) ## 10 million operations of the queue, 200,000 refunds: COUNT=20000 make stress
+	$(BIN)/python -m tests.stress queue
+	$(BIN)/python -m tests.stress refunds --count $${COUNT:-200000}
 
 clean: ## Remove what was installed and cached, not the data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info

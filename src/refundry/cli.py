@@ -11,6 +11,7 @@ from refundry import __version__
 from refundry.cli_backup import backup, restore
 from refundry.cli_listen import listen
 from refundry.cli_retain import retain
+from refundry.cli_users import user
 from refundry.cli_webhooks import account_group, webhook
 from refundry.command_line import (
     on_database,
@@ -38,7 +39,13 @@ def cli() -> None:
 def serve(**options: object) -> None:
     """Run everything: the embedded database, the API and a worker."""
     from refundry.db.limits import Pools
-    from refundry.hosting import bring_up_to_date, database_ready, fit_pools, sandbox_secret
+    from refundry.hosting import (
+        bring_up_to_date,
+        database_ready,
+        fit_pools,
+        invite_first_administrator,
+        sandbox_secret,
+    )
     from refundry.serving import Supervisor
 
     with spoken_errors():
@@ -52,14 +59,18 @@ def serve(**options: object) -> None:
             supervisor = Supervisor(settings, server)
             try:
                 url = supervisor.start()
-                click.echo(_screen(settings, url, secret))
+                # Only now: a link that is made and not shown, as the port is taken, is lost.
+                token = asyncio.run(invite_first_administrator(settings))
+                click.echo(_screen(settings, url, secret, token))
                 supervisor.watch()
             finally:
                 supervisor.stop()
         click.echo("stopped.")
 
 
-def _screen(settings: Settings, url: str, secret: str | None) -> str:
+def _screen(settings: Settings, url: str, secret: str | None, token: str | None) -> str:
+    from refundry.access.links import link_address
+
     data = settings.data_dir.absolute()
     where = "external PostgreSQL" if settings.database_url else str(data)
     lines = [
@@ -73,6 +84,14 @@ def _screen(settings: Settings, url: str, secret: str | None) -> str:
         "  Stop               Ctrl-C",
         "",
     ]
+    if token is not None:
+        address = link_address(settings.public_url or url, token)
+        lines += [
+            f"  Administrator      {settings.admin_email}",
+            f"  Set the password   {address}",
+            "                     (once, within 7 days; later: refundry user link)",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -150,8 +169,9 @@ def work(drain: bool, **options: object) -> None:
 @click.option("--admin", required=True, help="The administrator's e-mail address.")
 @with_settings
 def init(account: str, admin: str, **options: object) -> None:
-    """Make an account; prints its four keys this once."""
+    """Make an account; prints its four keys, and its administrator's link, this once."""
     from refundry.access.commands import open_account
+    from refundry.access.links import link_address
     from refundry.clock import Clock
 
     with spoken_errors():
@@ -166,7 +186,9 @@ def init(account: str, admin: str, **options: object) -> None:
     click.echo(f"public test  {opened.public_test}")
     click.echo(f"secret live  {opened.secret_live}")
     click.echo(f"public live  {opened.public_live}")
-    click.echo(f"{admin} is noted as administrator; the keys are not shown again.", err=True)
+    link = link_address(settings.public_address(), opened.administrator_link)
+    click.echo(f"link         {link}")
+    click.echo(f"{admin} sets a password with the link; nothing of this is shown again.", err=True)
 
 
 @cli.group()
@@ -320,6 +342,7 @@ cli.add_command(backup)
 cli.add_command(restore)
 cli.add_command(listen)
 cli.add_command(retain)
+cli.add_command(user)
 cli.add_command(webhook)
 cli.add_command(account_group)
 

@@ -8,6 +8,10 @@ import asyncpg
 
 from refundry.access import commands as access
 from refundry.access import store as access_store
+from refundry.access.audit_log import SYSTEM
+from refundry.access.people import NewUser, create_user
+from refundry.access.rights import Role
+from refundry.access.users import has_users
 from refundry.clock import Clock
 from refundry.db import embedded
 from refundry.db.database import Database, connect_arguments, open_database
@@ -125,6 +129,19 @@ async def sandbox_secret(settings: Settings, report: Report) -> str | None:
             await make_sandbox(settings, database)
         sealed = await access_store.sandbox_secret(database)
         return open_vault(settings).open(sealed) if sealed else None
+
+
+async def invite_first_administrator(settings: Settings) -> str | None:
+    """Give the sandbox its administrator; gives the token of the link, the first time only.
+
+    Raises AccessRefused for an `admin_email` that is no address.
+    """
+    async with open_database(settings) as database:
+        account_id = await access_store.find_account(database, SANDBOX)
+        if account_id is None or await has_users(database, account_id):
+            return None
+        new = NewUser(settings.admin_email, Role.ADMINISTRATOR, "Administrator")
+        return (await create_user(database, SYSTEM, account_id, new, Clock().now())).link_token
 
 
 async def make_sandbox(settings: Settings, database: Database) -> str:

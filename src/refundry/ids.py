@@ -66,3 +66,13 @@ def new_dispute_id() -> str:
 def new_sales_transaction_id() -> str:
     """`st_` and a UUID."""
     return f"st_{_uuid()}"
+
+
+def new_user_id() -> str:
+    """`usr_` and a UUID."""
+    return f"usr_{_uuid()}"
+
+
+def new_web_token() -> str:
+    """256 random bits as 64 lower-case hexadecimal digits, for sessions, links and forms."""
+    return _source.randbytes(32).hex()

@@ -25,6 +25,8 @@ _VALIDATION_PATH = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+)`")
 # smtps: TLS from the start; smtp: STARTTLS where the server offers it.
 _SMTP_URL = re.compile(r"smtps?://(?:[^@/]+@)?[^@/:]+(?::\d{1,5})?/?", re.ASCII)
 
+_PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+/?", re.ASCII)
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Count = Annotated[int, Meta(ge=1)]
 PerSecond = Annotated[int, Meta(ge=0)]
@@ -53,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_timeout: Timeout = 5
     processes: Count = 1
     postgres_user: str | None = None
+    public_url: str | None = None
+    admin_email: str = "admin@example.com"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     rate_limit_test: PerSecond = 25
     rate_limit_live: PerSecond = 250
@@ -90,9 +94,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 )
         if self.direct_url is not None and self.database_url is None:
             raise BadSettings("direct_url needs a database_url")
+        if self.public_url is not None and not _PUBLIC_URL.fullmatch(self.public_url):
+            raise BadSettings("public_url is not of the form https://host:port")
         self.webhook_networks()
         if self.smtp_url is not None and not _SMTP_URL.fullmatch(self.smtp_url):
             raise BadSettings("smtp_url is not of the form smtp://user:password@host:port")
+
+    def public_address(self) -> str:
+        """Where people's browsers find the service; without `public_url`, where it listens."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     def webhook_networks(self) -> tuple[Network, ...]:
         """The networks that are open to webhooks although they are not public."""

@@ -6,13 +6,18 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
+from refundry.access.passwords import Passwords
+from refundry.access.signing_in import Gate
+from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.hosting import database_ready
 from refundry.operations.work import Worker
 from refundry.refunds.lanes import RefundLanes
+from refundry.sealing import Vault
 from refundry.settings import Settings
 from refundry.worker import open_worker
 from tests.support.books import Shop, open_shop
+from tests.support.people import QUICK, Door
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,17 @@ async def worker(settings: Settings, database: Database) -> AsyncIterator[Worker
 @pytest.fixture
 async def shop(worker: Worker) -> Shop:
     return await open_shop(worker)
+
+
+@pytest.fixture
+async def door(shop: Shop) -> AsyncIterator[Door]:
+    """The shop's account, for people who sign in."""
+    passwords = Passwords(QUICK)
+    gate = Gate(shop.database, passwords, Vault([bytes(32)]), Clock(), refusal_seconds=0)
+    try:
+        yield Door(gate, shop.tenant.account_id)
+    finally:
+        passwords.close()
 
 
 @pytest.fixture

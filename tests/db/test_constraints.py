@@ -273,11 +273,6 @@ REFUSED: list[tuple[str, str, str]] = [
      " AND kind = 'public'"),
     ("a key of no account", "api_keys_account_id_fkey",
      copy("api_keys", SECRET_KEY, account_id="none", id="other", secret_hash=HASH)),
-    ("one administrator twice", "administrators_pkey",
-     "INSERT INTO administrators VALUES ({account}, 'a@example.com', now()),"
-     " ({account}, 'a@example.com', now())"),
-    ("an administrator of no account", "administrators_account_id_fkey",
-     "INSERT INTO administrators VALUES ('none', 'a@example.com', now())"),
     ("one idempotency key taken twice", "idempotency_keys_pkey",
      "INSERT INTO idempotency_keys SELECT {account}, false, 'POST', '/refunds', 'k', '\\x00',"
      " 'owner', now(), now() FROM generate_series(1, 2)"),

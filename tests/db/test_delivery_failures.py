@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from refundry.access.store import insert_administrator
+from refundry.access.audit_log import COMMAND_LINE
+from refundry.access.people import NewUser, add_user
+from refundry.access.rights import Role
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.settings import Settings
@@ -31,6 +33,10 @@ from tests.support.http import Doc
 FAILING = status(500)
 
 
+def administrator(shop: Shop) -> str:
+    return f"ana@{shop.tenant.account_id}.example"
+
+
 @pytest.fixture
 async def live_shop(settings: Settings, database: Database) -> AsyncIterator[Shop]:
     """A shop with a worker whose clock can be moved, and to which http is allowed."""
@@ -39,7 +45,8 @@ async def live_shop(settings: Settings, database: Database) -> AsyncIterator[Sho
         shop = await open_shop(worker)
         async with database.transaction() as tx:
             now = worker.clock.now()
-            await insert_administrator(tx, shop.tenant.account_id, "ana@shop.example", now)
+            new = NewUser(administrator(shop), Role.ADMINISTRATOR)
+            await add_user(tx, COMMAND_LINE, shop.tenant.account_id, new, now)
         yield shop
 
 
@@ -132,7 +139,7 @@ async def test_live_mode_gives_a_webhook_up_after_72_hours(live_shop: Shop) -> N
         assert len(end.posts) == calls
         assert end.ids.count(later) >= 1
     warning, disabled = await mails_of(shop)
-    assert warning["recipients"] == disabled["recipients"] == ["ana@shop.example"]
+    assert warning["recipients"] == disabled["recipients"] == [administrator(live_shop)]
     assert "48 hours" in warning["body"]
     assert "switched off" in disabled["subject"]
     assert webhook.address in disabled["body"]

@@ -92,7 +92,7 @@ async def test_groups_answer_as_single_requests_do(shop: Shop) -> None:
         for kind in kinds
     ]
     # With one group at a time the first request goes alone, and the rest waits and goes as one.
-    lanes = RefundLanes(shop.database, most_groups=1)
+    lanes = RefundLanes(shop.database, most_lanes=1)
     asks = [await request(shop, grouped["id"], **kind) for kind in kinds]
     work = [asyncio.create_task(lanes.create(shop.tenant, ask)) for ask in asks]
     assert [await outcome(each) for each in work] == expected
@@ -165,7 +165,7 @@ async def test_a_refusal_caused_by_a_member_that_was_not_written_is_not_given(sh
     """27.01 are there. 20.00 and 10.00 go as one group, so that the second seems too much; but
     15.00 are being taken by somebody else, and so it is the first that is."""
     order, other = [await shop.captured(order_body("A")) for _ in range(2)]
-    lanes = RefundLanes(shop.database, most_groups=1)
+    lanes = RefundLanes(shop.database, most_lanes=1)
     rival = await request(shop, order["id"], amount=Decimal("15.00"))
     async with shop.database.transaction() as tx:
         seen = await find_refundable(tx, shop.tenant, order["id"])
@@ -185,7 +185,7 @@ async def test_a_refusal_caused_by_a_member_that_was_not_written_is_not_given(sh
 
 async def test_who_waits_behind_a_stuck_group_is_refused_and_has_no_effect(shop: Shop) -> None:
     order, other = [await shop.captured(order_body("A")) for _ in range(2)]
-    lanes = RefundLanes(shop.database, most_groups=1, queue_seconds=0.05)
+    lanes = RefundLanes(shop.database, most_lanes=1, queue_seconds=0.05)
     async with shop.database.transaction() as tx:
         await tx.execute("SELECT 1 FROM orders WHERE id = $1 FOR UPDATE", order["id"])
         stuck = asyncio.create_task(shop.ask(order, "0.01", lanes))

@@ -129,6 +129,28 @@ async def test_lines_are_found_by_the_subscription_that_they_came_with(
     assert [row["subscription_id"] for row in rows] == ["sub-1", None]
 
 
+async def test_administrators_become_users_who_are_still_to_set_a_password(
+    older: Connection,
+) -> None:
+    await older.execute(
+        """
+        INSERT INTO accounts (id, name, created_at)
+        VALUES ('one', 'One', now()), ('two', 'Two', now());
+        INSERT INTO administrators (account_id, email, invited_at)
+        VALUES ('one', 'Ana@shop.example', '2024-05-02'), ('two', 'ana@shop.example', '2024-05-01'),
+               ('two', 'bo@shop.example', '2024-05-03'), ('two', 'no address', '2024-05-03')
+        """
+    )
+    await migrate(older, lambda _text: None)
+    rows = await older.fetch(
+        "SELECT account_id, email, name, role, status FROM users ORDER BY lower(email)"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("two", "ana@shop.example", "ana", "administrator", "staged"),
+        ("two", "bo@shop.example", "bo", "administrator", "staged"),
+    ]
+
+
 def test_a_migration_that_has_landed_keeps_its_text() -> None:
     """A database that has it applied would refuse the next version."""
     assert migrations()[0].checksum == LANDED_FIRST

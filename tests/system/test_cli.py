@@ -27,6 +27,7 @@ from tests.support.processes import eventually
 from tests.support.service import Account, Service, environment
 
 KEY = r"[0-9a-f]{32}"
+LINK = r"http://127\.0\.0\.1:8080/dashboard/password/[0-9a-f]{64}"
 PREFIXES = {"secret": "sk", "public": "pk", "restricted": "rk"}
 URL_FORM = "database_url is not of the form postgresql://user:password@host:port/database"
 
@@ -63,7 +64,7 @@ def test_version_is_printed_alone() -> None:
 def test_help_names_every_command() -> None:
     text = said(refundry("--help"))
     for name in ("serve", "api", "worker", "migrate", "work", "init", "key", "audit", "operation",
-                 "config", "version"):  # fmt: skip
+                 "user", "config", "version"):  # fmt: skip
         assert re.search(rf"^  {name} ", text, re.MULTILINE), name
 
 
@@ -263,6 +264,7 @@ def test_init_prints_four_keys_that_work_at_once(service: Service) -> None:
     done = run(service, "init", "--account", "Corner Shop", "--admin", "ana@example.com")
     keys = opened_keys(done)
     assert keys.pop("account") == "Corner Shop"
+    assert re.fullmatch(LINK, keys.pop("link"))
     forms = {name: re.sub(rf"{KEY}$", "…", key) for name, key in keys.items()}
     assert forms == {
         "secret test": "sk_test_…",
@@ -276,18 +278,18 @@ def test_init_prints_four_keys_that_work_at_once(service: Service) -> None:
         "secret live": 200,
         "public live": 403,
     }
-    noted = run_sql(service.data_dir, "SELECT email FROM administrators")
-    assert [row["email"] for row in noted] == ["ana@example.com"]
+    made = run_sql(service.data_dir, "SELECT email, role, status FROM users")
+    assert [tuple(row) for row in made] == [("ana@example.com", "administrator", "staged")]
 
 
 def test_init_with_a_name_that_is_taken_fails_and_changes_nothing(service: Service) -> None:
     line = ("init", "--account", "Twice", "--admin")
-    keys = opened_keys(run(service, *line, "ana@example.com"))
+    keys = opened_keys(run(service, *line, "ada@example.com"))
     refused = run(service, *line, "bea@example.com")
     assert complaint(refused) == "Error: an account named Twice exists already"
     assert refused.stdout == ""
     assert status(service, keys["secret test"]) == 200
-    assert run_sql(service.data_dir, "SELECT 1 FROM administrators WHERE email LIKE 'bea%'") == []
+    assert run_sql(service.data_dir, "SELECT 1 FROM users WHERE email LIKE 'bea%'") == []
 
 
 @pytest.mark.parametrize("mode", ["test", "live"])

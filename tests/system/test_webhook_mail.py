@@ -24,7 +24,8 @@ def administer(service: Service, account: Account) -> str:
     address = f"ops-{account.account_id[:8]}@shop.example"
     run_sql(
         service.data_dir,
-        "INSERT INTO administrators (account_id, email, invited_at) VALUES ($1, $2, now())",
+        "INSERT INTO users (account_id, id, created_at, email, name, type, role, status)"
+        " VALUES ($1, 'usr_ops', now(), $2, 'Ops', 'client', 'administrator', 'staged')",
         account.account_id,
         address,
     )

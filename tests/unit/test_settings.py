@@ -115,6 +115,30 @@ def test_every_secret_is_masked_and_nothing_else() -> None:
     assert shown["port"] == 8080
 
 
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"host": "::1", "port": 1}, "http://[::1]:1"),
+        ({"public_url": "https://refunds.shop.example/"}, "https://refunds.shop.example"),
+        ({"public_url": "http://localhost:81"}, "http://localhost:81"),
+    ],
+)
+def test_links_begin_with_the_public_url_or_where_the_service_listens(
+    given: dict[str, object], address: str
+) -> None:
+    assert load_settings({}, given).public_address() == address
+
+
+@pytest.mark.parametrize(
+    "url", ["shop.example", "ftp://shop.example", "https://", "https://a b", "https://shop/path",
+            "https://user:word@shop", "https://shop?x=1"]
+)  # fmt: skip
+def test_a_public_url_is_an_origin(url: str) -> None:
+    with pytest.raises(BadSettings, match="public_url is not of the form https://host:port"):
+        load_settings({}, {"public_url": url})
+
+
 def test_a_secret_that_is_not_set_is_shown_as_not_set() -> None:
     assert masked(Settings())["encryption_key"] is None
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from refundry.access import store
+from refundry.access.audit_log import COMMAND_LINE
+from refundry.access.people import NewUser, add_user
+from refundry.access.rights import Role
 from refundry.db.database import Database, Tx
 from refundry.errors import NotFound
 from refundry.ids import new_secret_hex, new_uuid
@@ -21,13 +24,17 @@ class NameTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenedAccount:
-    """A new account and the texts of its four standing keys, shown this once."""
+    """A new account and the texts of its four standing keys, shown this once.
+
+    administrator_link: the token of the link with which its administrator sets a password.
+    """
 
     account_id: str
     secret_test: str
     public_test: str
     secret_live: str
     public_live: str
+    administrator_link: str | None = None
 
 
 async def open_account(
@@ -38,8 +45,9 @@ async def open_account(
     administrator: str | None = None,
     vault: Vault | None = None,
 ) -> OpenedAccount:
-    """Make an account with a secret and a public key for each mode. Raises NameTaken.
+    """Make an account with a secret and a public key for each mode, and invite an administrator.
 
+    Raises NameTaken, and AccessRefused for an address that has a user or that is none.
     vault: seals the test key so that it can be shown again; for the sandbox alone.
     """
     account_id = new_uuid()
@@ -47,8 +55,10 @@ async def open_account(
     async def work(tx: Tx) -> OpenedAccount:
         if not await store.insert_account(tx, account_id, name, now):
             raise NameTaken(name)
+        link = None
         if administrator:
-            await store.insert_administrator(tx, account_id, administrator, now)
+            new = NewUser(administrator, Role.ADMINISTRATOR)
+            link = (await add_user(tx, COMMAND_LINE, account_id, new, now)).link_token
         texts: dict[tuple[bool, str], str] = {}
         for live in (False, True):
             for kind in ("secret", "public"):
@@ -61,6 +71,7 @@ async def open_account(
             texts[False, "public"],
             texts[True, "secret"],
             texts[True, "public"],
+            link,
         )
 
     return await database.run(work)

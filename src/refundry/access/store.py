@@ -84,17 +84,6 @@ async def account_name(session: Session, account_id: str) -> str:
     return await session.fetchval("SELECT name FROM accounts WHERE id = $1", account_id)
 
 
-async def insert_administrator(tx: Tx, account_id: str, email: str, now: datetime) -> None:
-    """Note whom to invite and whom to write to."""
-    await tx.execute(
-        """
-        INSERT INTO administrators (account_id, email, invited_at) VALUES ($1, $2, $3)
-        ON CONFLICT DO NOTHING
-        """,
-        account_id, email, now,
-    )  # fmt: skip
-
-
 async def end_standing_key(tx: Tx, tenant: Tenant, kind: str, ends_at: datetime) -> int:
     """Let the account's standing key of a kind end; gives how many there were (0 or 1)."""
     tag = await tx.execute(

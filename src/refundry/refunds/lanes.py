@@ -5,7 +5,6 @@ gets the answer that it would have had alone.
 """
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -23,21 +22,25 @@ from refundry.refunds.commands import (
     find_order_id,
     planned,
 )
+from refundry.refunds.queueing import GroupQueue
 from refundry.refunds.store import NewRefund, with_refund
 from refundry.tenant import Tenant
 
 # How many groups are in flight at once: while one commits, the next is being planned.
-_GROUPS = 2
+_LANES = 2
 # A group's statement should not keep its first member waiting for long.
 _MOST = 64
 # Far more than one process has in hand at once (max_requests). Who comes then is refused.
 _LONGEST = 1024
+# Of two groups that wait for each other the database ends one, after a second of waiting. After
+# so many times its members go on one by one.
+_GROUP_TRIES = 3
 log = structlog.get_logger("refundry.refunds")
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A request in the queue, and where its answer goes."""
+    """A request in the queue or in a group, and where its answer goes."""
 
     tenant: Tenant
     order_id: str
@@ -60,60 +63,73 @@ class _Waiting:
 
 
 class RefundLanes:
-    """The queue of one process and the groups that empty it.
+    """The lanes of one process.
 
-    most_groups: at the same time. queue_seconds: how long a request waits for its group to begin.
+    most_lanes: groups in flight at the same time. queue_seconds: how long a request waits to be
+    taken into one.
     """
 
     def __init__(
-        self, database: Database, *, most_groups: int = _GROUPS, queue_seconds: float = 10.0
+        self, database: Database, *, most_lanes: int = _LANES, queue_seconds: float = 10.0
     ) -> None:
         self._database = database
-        self._most_groups = most_groups
         self._queue_seconds = queue_seconds
-        self._queue: deque[_Waiting] = deque()
-        self._groups: set[asyncio.Task[None]] = set()
+        self._queue = GroupQueue[_Waiting](most_lanes=most_lanes, most_members=_MOST)
+        self._lanes: set[asyncio.Task[None]] = set()
 
     async def create(self, tenant: Tenant, request: RefundRequest) -> bytes:
         """As `create_refund`, in a group. A request with an idempotency key goes by itself, as
-        its answer is stored in its own transaction. Raises NothingDone where the queue is full, or
-        the groups before are stuck."""
+        its answer is stored in its own transaction.
+
+        Who is cancelled before a lane has taken him is not served, as he would not be alone.
+        Raises NothingDone where the queue is full, or does not move.
+        """
         if request.receipt is not None:
             return await create_refund(self._database, tenant, request)
         order_id = await find_order_id(self._database, tenant, request.ask)
-        if len(self._queue) >= _LONGEST:
+        if self._queue.waiting >= _LONGEST:
             raise NothingDone("the queue of refunds is full")
         waiting = _Waiting(tenant, order_id, request)
-        self._queue.append(waiting)
-        if len(self._groups) < self._most_groups:
-            group = asyncio.create_task(self._empty_queue())
-            self._groups.add(group)
+        if self._queue.join(waiting):
+            self._start_lane()
         loop = asyncio.get_running_loop()
         patience = loop.call_later(self._queue_seconds, self._give_up, waiting)
         try:
             return await waiting.answer
         finally:
             patience.cancel()
+            self._queue.leave(waiting)
 
     def _give_up(self, waiting: _Waiting) -> None:
-        """Refuse a request whose group has not begun; one that has is seen to its end."""
-        if waiting in self._queue:
-            self._queue.remove(waiting)
+        """Refuse a request that no lane has taken; one that is in a group is seen to its end."""
+        if self._queue.leave(waiting):
             waiting.fail(NothingDone("the queue of refunds does not move"))
 
-    async def _empty_queue(self) -> None:
-        """Serve groups until none waits; there is no await between the last look and the end."""
-        try:
-            while self._queue:
-                count = min(_MOST, len(self._queue))
-                await self._serve([self._queue.popleft() for _ in range(count)])
-        finally:
-            self._groups.discard(asyncio.current_task())  # type: ignore[arg-type]
+    def _start_lane(self) -> None:
+        lane = asyncio.create_task(self._serve_groups())
+        self._lanes.add(lane)
+        # No `finally` in the task: one that is cancelled before its first step never runs it.
+        lane.add_done_callback(self._end_lane)
+
+    def _end_lane(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        if self._queue.end():
+            self._start_lane()
+
+    async def _serve_groups(self) -> None:
+        """Answer every member of every group that is taken, even if cancelled meanwhile."""
+        while group := self._queue.take():
+            try:
+                await self._serve(group)
+            finally:
+                # Only a cancellation leaves anybody. What was written of the group is not known.
+                for waiting in group:
+                    waiting.fail(ConnectionAbortedError("the group was cancelled"))
 
     async def _serve(self, group: list[_Waiting]) -> None:
-        """Answer every member of a group; never raises."""
+        """Answer the members of a group; raises nothing but a cancellation."""
         try:
-            rest = await self._write(group)
+            rest = await self._write_repeatedly(group)
         except (*Unreachable, TimeoutError) as error:
             # Whether the group was written is not known, so nothing of it may be tried again.
             for waiting in group:
@@ -122,30 +138,42 @@ class RefundLanes:
         except (asyncpg.PostgresError, AssertionError) as error:
             # The database has undone the statement: one bad member must not fail the others.
             log.warning("group_split", members=len(group), error=type(error).__name__)
-            rest = [waiting for waiting in group if not waiting.answer.done()]
+            rest = _unanswered(group)
         except Exception as error:  # a fault of ours: each member hears of it, none is lost
             for waiting in group:
                 waiting.fail(error)
             return
         await asyncio.gather(*(self._serve_alone(waiting) for waiting in rest))
 
+    async def _write_repeatedly(self, group: list[_Waiting]) -> list[_Waiting]:
+        """As `_write`; again where the database undid it for another transaction's sake."""
+        for _ in range(_GROUP_TRIES - 1):
+            try:
+                return await self._write(group)
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+                log.info("group_repeated", members=len(group), error=type(error).__name__)
+                group = _unanswered(group)
+        return await self._write(group)
+
     async def _write(self, group: list[_Waiting]) -> list[_Waiting]:
         """Read, decide and write for a group; gives the members who lost a race."""
+        if not group:  # all of it have been answered, or were cancelled, before a repetition
+            return []
         keys = list(dict.fromkeys(waiting.key for waiting in group))
         with asking():
             orders = await store.find_refundables(self._database, keys)
-        plans, doubtful = _plan(group, orders)
-        if not plans:
-            return []
-        written = await store.insert_refunds(self._database, [new for _, new in plans])
-        for waiting, new in plans:
+        plan = _plan(group, orders)
+        if not plan.written:
+            return plan.alone
+        written = await store.insert_refunds(self._database, [new for _, new in plan.written])
+        for waiting, new in plan.written:
             if new.key in written:
                 waiting.succeed(accepted(new))
-        for waiting, refused in doubtful:
+        for waiting, refused in plan.doubtful:
             if waiting.key in written:
                 waiting.fail(refused)
-        members = [waiting for waiting, _ in plans] + [waiting for waiting, _ in doubtful]
-        return [waiting for waiting in members if waiting.key not in written]
+        members = [waiting for waiting, _ in (*plan.written, *plan.doubtful)]
+        return plan.alone + [waiting for waiting in members if waiting.key not in written]
 
     async def _serve_alone(self, waiting: _Waiting) -> None:
         try:
@@ -154,27 +182,40 @@ class RefundLanes:
             waiting.fail(error)
 
 
-def _plan(
-    group: list[_Waiting], orders: dict[OrderKey, Order]
-) -> tuple[list[tuple[_Waiting, NewRefund]], list[tuple[_Waiting, Refused]]]:
-    """Plan the members one behind the other; also gives those whose refusal is in doubt.
+def _unanswered(group: list[_Waiting]) -> list[_Waiting]:
+    return [waiting for waiting in group if not waiting.answer.done()]
 
-    Who is refused by what the order really is has the answer at once. Who is refused because of
-    members before him must wait for them to be written: if they are not, he was not refused.
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What becomes of a group; who is refused by what the order really is has his answer already.
+
+    written: to be. doubtful: refused because of members before them; if those turn out not to be
+    written, they were not refused. alone: planning failed, which is no matter of the others.
     """
-    plans: list[tuple[_Waiting, NewRefund]] = []
-    doubtful: list[tuple[_Waiting, Refused]] = []
+
+    written: list[tuple[_Waiting, NewRefund]]
+    doubtful: list[tuple[_Waiting, Refused]]
+    alone: list[_Waiting]
+
+
+def _plan(group: list[_Waiting], orders: dict[OrderKey, Order]) -> _Plan:
+    """Plan the members one behind the other, each on the order that the one before leaves."""
+    plan = _Plan([], [], [])
     changed: set[OrderKey] = set()
     for waiting in group:
         try:
             new = planned(waiting.tenant, orders.get(waiting.key), waiting.request)
         except Refused as refused:
             if waiting.key in changed:
-                doubtful.append((waiting, refused))
+                plan.doubtful.append((waiting, refused))
             else:
                 waiting.fail(refused)
             continue
+        except Exception:  # a fault of ours, or what he sent: he hears of it by himself
+            plan.alone.append(waiting)
+            continue
         orders[waiting.key] = with_refund(new)
         changed.add(waiting.key)
-        plans.append((waiting, new))
-    return plans, doubtful
+        plan.written.append((waiting, new))
+    return plan

@@ -71,7 +71,9 @@ async def write(tx: Tx, account_id: str, mail: Mail, now: datetime) -> None:
         """
         INSERT INTO mails (id, account_id, created_at, recipients, subject, body, due_at)
         SELECT $1, $2, $3, array_agg(email ORDER BY email), $4, $5, $3
-          FROM administrators WHERE account_id = $2
+          FROM users
+         WHERE account_id = $2 AND role = 'administrator'
+           AND status NOT IN ('suspended', 'deprovisioned')
         HAVING count(*) > 0
         """,
         new_uuid(), account_id, now, mail.subject, mail.body,
