@@ -16,15 +16,13 @@ class Part(StrEnum):
     DELIVERIES = "deliveries"
     ARRIVAL = "arrival"
     SUBSCRIPTION = "subscription"
+    API_LOG = "api_log"
     SCALE = "scale"
     OVERLOAD = "overload"
 
 
-# What a run without `--only` leaves out, as it would take too long.
-ON_REQUEST = frozenset({Part.SCALE, Part.OVERLOAD})
-DEFAULT = frozenset(Part) - ON_REQUEST
-
-
+# A whole run is to end while one waits for it; the others are asked for by name.
+USUAL = frozenset(Part) - {Part.API_LOG, Part.SCALE, Part.OVERLOAD}
 LOADS = (Part.REFUNDS, Part.ORDERS)
 CLIENTS = (1, 8, 32)
 STARTS = 5
@@ -44,6 +42,10 @@ PLAIN_LOOP = "plain loop"
 SUBSCRIBED = "with a webhook"
 UNSUBSCRIBED = "without a webhook"
 EVENTS_PER_SECOND = 100
+# What the API log costs, in more rounds than others: it is a matter of hundredths.
+LOGGED = "with the log"
+UNLOGGED = "without the log"
+LOG_ROUNDS = 4
 
 # Where PostgreSQL runs, and how many API processes there are before it.
 EMBEDDED = "embedded"
@@ -113,6 +115,7 @@ def plan_steps(options: Options) -> list[Step]:
             for n in range(STARTS)
         ]
     steps += _webhook_steps(options)
+    steps += _log_steps(options)
     loads = [part for part in LOADS if part in options.parts]
     steps += _load_steps(loads, options.seconds)
     steps += _scale_steps(options)
@@ -126,12 +129,12 @@ def plan_steps(options: Options) -> list[Step]:
 def _webhook_steps(options: Options) -> Iterator[Step]:
     cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
     if Part.DELIVERIES in options.parts:
-        yield from _side_steps(Part.DELIVERIES, (WORKER, PLAIN_LOOP), cost)
+        yield from _side_steps(Part.DELIVERIES, (WORKER, PLAIN_LOOP), cost, ROUNDS)
     if Part.ARRIVAL in options.parts:
         title = f"arrival of events at {EVENTS_PER_SECOND} a second"
         yield Step(title, cost + _START_SECONDS, Part.ARRIVAL)
     if Part.SUBSCRIPTION in options.parts:
-        yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost)
+        yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost, ROUNDS)
 
 
 def _scale_steps(options: Options) -> Iterator[Step]:
@@ -141,7 +144,7 @@ def _scale_steps(options: Options) -> Iterator[Step]:
     yield Step("a PostgreSQL on a port, and its orders", _SET_UP_SECONDS + laid, Part.SCALE)
     cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS + _START_SECONDS
     sides = [scale_side(place, count) for place in options.places for count in PROCESSES]
-    yield from _side_steps(Part.SCALE, sides, cost)
+    yield from _side_steps(Part.SCALE, sides, cost, ROUNDS)
 
 
 def scale_side(place: str, processes: int) -> str:
@@ -156,8 +159,14 @@ def _overload_steps(options: Options) -> Iterator[Step]:
             yield Step(f"overload: {side}", cost, Part.OVERLOAD, CLIENTS[-1], side)
 
 
-def _side_steps(part: Part, sides: Sequence[str], cost: float) -> Iterator[Step]:
-    for number in range(ROUNDS):
+def _log_steps(options: Options) -> Iterator[Step]:
+    if Part.API_LOG in options.parts:
+        cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
+        yield from _side_steps(Part.API_LOG, (LOGGED, UNLOGGED), cost, LOG_ROUNDS)
+
+
+def _side_steps(part: Part, sides: Sequence[str], cost: float, rounds: int) -> Iterator[Step]:
+    for number in range(rounds):
         for side in sides if number % 2 == 0 else sides[::-1]:
             yield Step(f"{part}, {side}, round {number + 1}", cost, part, CLIENTS[-1], side)
 

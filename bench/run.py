@@ -8,11 +8,22 @@ from pathlib import Path
 
 import asyncpg
 
+from bench.api_log import ApiLogBench, compare_logs
 from bench.laying import lay_orders
 from bench.loads import client_limit, run_client
 from bench.measures import Measure
 from bench.overload import measure_overload
-from bench.plan import CLIENTS, HTTP, LOADS, Options, Part, Step, plan_steps
+from bench.plan import (
+    CLIENTS,
+    HTTP,
+    LOADS,
+    LOGGED,
+    UNLOGGED,
+    Options,
+    Part,
+    Step,
+    plan_steps,
+)
 from bench.processes import command, descendants, memory, processor_seconds
 from bench.progress import Progress
 from bench.reference import run_pgbench
@@ -40,6 +51,7 @@ def run(options: Options, folder: Path) -> list[Measure]:
         *_cold_start(scene),
         # Before the loads: these leave refunds behind that a worker would settle meanwhile.
         *_webhooks(scene, account),
+        *_api_log(scene, account),
         *_loads(scene, account, order_id),
         *measure_scale(scene, account),
         *measure_overload(scene, account),
@@ -163,10 +175,7 @@ class _Ground:
     def _run(self, statement: str) -> int:
         """The one number that a statement gives."""
 
-        async def run(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
-            return await connection.fetchval(statement)
-
-        return on_connection(self.scene.stage, run)
+        return _count(self.scene.stage, statement)
 
 
 def _memory(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
@@ -202,6 +211,27 @@ def _webhooks(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
     yield from compare_sides(Part.SUBSCRIPTION, bench.cost)
 
 
+def _api_log(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
+    if Part.API_LOG not in scene.options.parts:
+        return
+    stage = scene.stage
+    with (
+        scene.server() as server,
+        stage.service("api") as logged,
+        stage.service("api", own={"REFUNDRY_API_LOG": "0"}) as unlogged,
+    ):
+        assert server is not None
+        services = {LOGGED: logged, UNLOGGED: unlogged}
+        bench = ApiLogBench(scene.options, account.secret_test, services, server.pid)
+        before = _count(stage, "SELECT count(*) FROM api_log")
+        for step in scene.begin(Part.API_LOG):
+            # So that all loads begin alike, as above.
+            _count(stage, "CHECKPOINT")
+            bench.load(step)
+        bench.check(_count(stage, "SELECT count(*) FROM api_log") - before)
+    yield from compare_logs(bench.sides)
+
+
 def memory_measures(root: int) -> Iterator[Measure]:
     """Ours by process; PostgreSQL's as one sum, in which what they share counts once."""
     database = 0
@@ -213,3 +243,12 @@ def memory_measures(root: int) -> Iterator[Measure]:
         else:
             database += memory(pid).pss
     yield Measure("memory_postgres", database / _MIB, "MiB")
+
+
+def _count(stage: Stage, statement: str) -> int:
+    """The one number that a statement gives."""
+
+    async def run(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+        return await connection.fetchval(statement)
+
+    return on_connection(stage, run)

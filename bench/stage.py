@@ -60,11 +60,17 @@ class Stage:
         self.settings = load_settings(own, {})
 
     @contextmanager
-    def service(self, kind: str, *options: str) -> Generator[Service]:
-        """`refundry api` or `refundry serve`, up and answering. Raises BenchFailed."""
+    def service(
+        self, kind: str, *options: str, own: Mapping[str, str] | None = None
+    ) -> Generator[Service]:
+        """`refundry api` or `refundry serve`, up and answering; own: variables of its own.
+
+        Raises BenchFailed.
+        """
         port = _free_port()
         begun = time.perf_counter()
-        process = self._popen(kind, "--host", "127.0.0.1", "--port", str(port), *options)
+        address = ("--host", "127.0.0.1", "--port", str(port))
+        process = self._popen(kind, *address, *options, own=own)
         try:
             while not _is_up(port):
                 if process.poll() is not None or time.perf_counter() - begun > _UP_SECONDS:
@@ -97,12 +103,14 @@ class Stage:
         if process.wait(_UP_SECONDS) != 0:
             raise BenchFailed(f"`refundry work --drain` failed:\n{self._log_tail()}")
 
-    def _popen(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _popen(
+        self, *arguments: str, own: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "refundry", *arguments],
                 cwd=self._folder,
-                env=self.environment,
+                env={**self.environment, **(own or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,16 +1,20 @@
 """Puts the service together: the one place that knows every component."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from refundry import __version__
 from refundry.access.guards import KeyRing, RateLimit
+from refundry.access.signing_in import Gate as SignInGate
+from refundry.access.signing_in import open_gate
+from refundry.api_log.journal import Journal, open_journal
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
@@ -28,6 +32,7 @@ from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
+from refundry.portal.routes import portal_resources
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.returns.routes import OPERATIONS as RETURNS
@@ -89,6 +94,7 @@ class Service:
     async def _lifespan(self, _app: Any) -> AsyncGenerator[None]:
         settings = self._settings
         log_openings(settings)
+        clock, vault = Clock(), open_vault(settings)
         async with (
             open_database(
                 settings,
@@ -96,6 +102,7 @@ class Service:
                 statement_seconds=settings.database_timeout,
             ) as database,
             open_worker(settings, database) as worker,
+            open_gate(database, vault, clock) as sign_in,
         ):
             waker = Waker(database)
 
@@ -105,41 +112,54 @@ class Service:
             services = Services(
                 database,
                 settings,
-                Clock(),
-                open_vault(settings),
+                clock,
+                vault,
                 waker.wake,
                 drain_account,
                 {
                     RefundLanes: RefundLanes(database, queue_seconds=settings.queue_timeout),
+                    SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
                 },
                 self.admission,
             )
-            self._app.router.routes.extend(self._routes(services))
             waking = asyncio.create_task(waker.run())
             try:
-                yield
+                async with contextlib.AsyncExitStack() as stack:
+                    journal = None
+                    if settings.api_log:
+                        journal = await stack.enter_async_context(open_journal(database))
+                    self._route(self._gate(services, journal))
+                    yield
             finally:
                 waking.cancel()
                 await asyncio.gather(waking, return_exceptions=True)
 
-    def _routes(self, services: Services) -> list[Route]:
+    def _gate(self, services: Services, journal: Journal | None) -> Gate:
         settings = self._settings
         clock = services.clock
-        gate = Gate(
+        return Gate(
             services,
             # A moved test clock must be seen at once by every process.
             KeyRing(services.database, clock, remember=not settings.test_clock),
             RateLimit(clock, settings.rate_limit_live * self._share),
             RateLimit(clock, settings.rate_limit_test * self._share),
+            journal,
         )
+
+    def _route(self, gate: Gate) -> None:
+        """Let requests in; what leads nowhere is answered with 404."""
         by_path: dict[str, list[Operation]] = {}
         for operation in (*self._operations, *self._own_operations()):
             by_path.setdefault(operation.path, []).append(operation)
-        return [
-            Route(path, _Marked(path, Resource(gate, operations)))
-            for path, operations in by_path.items()
-        ]
+        resources: dict[str, ASGIApp] = {
+            path: Resource(gate, operations) for path, operations in by_path.items()
+        }
+        resources |= portal_resources(gate.services)
+        self._app.router.routes.extend(
+            Route(path, _Marked(path, resource)) for path, resource in resources.items()
+        )
+        self._app.router.default = Resource(gate, ())
 
     def _own_operations(self) -> Sequence[Operation]:
         """The pages and probes around the API."""
@@ -163,7 +183,7 @@ class Service:
 class _Marked:
     """Notes the route that was taken, for logs and metrics."""
 
-    def __init__(self, path: str, resource: Resource) -> None:
+    def __init__(self, path: str, resource: ASGIApp) -> None:
         self._path = path
         self._resource = resource
 

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from refundry.db.database import Database, Session, Tx
 from refundry.domain.refusal import KeyInUse, KeyReused
@@ -28,6 +29,14 @@ class Replay:
 
     status: int
     body: bytes
+
+
+class Keeper(Protocol):
+    """Keeps what a request came to, in the transaction of its effect."""
+
+    async def store(self, tx: Tx, status: int, body: bytes, *, sealed: bool = False) -> None:
+        """Keep the answer, or raise, which rolls the effect back."""
+        ...
 
 
 @dataclass(slots=True)

@@ -60,6 +60,16 @@ OLDEST_DELIVERY = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+API_LOG_WRITTEN = Counter("refundry_api_log_written", "Calls written to the API log.")
+API_LOG_DROPPED = Counter(
+    "refundry_api_log_dropped", "Calls that the API log has lost: too many waited to be written."
+)
+API_LOG_WAITING = Gauge(
+    "refundry_api_log_waiting",
+    "Calls that wait to be written to the API log.",
+    multiprocess_mode="livesum",
+)
+
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count an answered request."""

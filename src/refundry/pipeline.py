@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 import structlog
@@ -13,13 +14,15 @@ from starlette.types import Receive, Scope, Send
 
 from refundry import idempotency
 from refundry.access.guards import KeyRing, RateLimit
+from refundry.api_log.entry import Entry, kept
+from refundry.api_log.journal import Journal
 from refundry.db.database import NothingDone, Unreachable, asking
 from refundry.domain.refusal import KeyInUse
-from refundry.errors import BadFields, FieldProblem, NotFound, Refused
+from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http import problems
-from refundry.http.admission import TooMuch
+from refundry.http.admission import Admission, TooMuch
 from refundry.http.answer import Answer
-from refundry.http.call import Call, Operation, Services
+from refundry.http.call import Call, Operation, Services, Trace
 from refundry.http.document import MAX_BODY_BYTES, bad_format, canonical_json
 from refundry.http.query import Query
 from refundry.ids import new_uuid
@@ -30,25 +33,27 @@ _BODY_SECONDS = 30.0
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 _JSON_RANGES = frozenset({"", "*/*", "application/*", "application/json"})
+_NOTHING: Mapping[str, str] = {}
 log = structlog.get_logger("refundry.http")
 
 
-class _TooSlow(Exception):
+class TooSlow(Exception):
     """The body did not arrive in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What decides whether a request may pass."""
+    """What decides whether a request may pass. journal: where calls are noted, if they are."""
 
     services: Services
     keys: KeyRing
     live_limit: RateLimit
     test_limit: RateLimit
+    journal: Journal | None = None
 
 
 class Resource:
-    """The operations on one path, as an ASGI application."""
+    """The operations on one path, as an ASGI application; without any, what answers 404."""
 
     def __init__(
         self, gate: Gate, operations: Sequence[Operation], *, body_seconds: float = _BODY_SECONDS
@@ -58,15 +63,21 @@ class Resource:
         self._body_seconds = body_seconds
         self._operations = {operation.method: operation for operation in operations}
         self._allow = ", ".join(operation.method for operation in operations)
+        self._all_open = bool(operations) and all(operation.open for operation in operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = time.perf_counter()
+        called_at = self._gate.services.clock.now()
         headers = _headers(scope)
         request_id = request_id_of(scope)
-        answer = await self._answer(scope, receive, headers, request_id)
+        trace = Trace()
+        answer = await self._answer(scope, receive, headers, request_id, trace)
         await send_answer(send, answer, request_id)
         duration = time.perf_counter() - started
+        if self._gate.journal is not None and trace.tenant is not None:
+            entry = _entry(scope, headers, request_id, trace, answer, called_at, duration)
+            self._gate.journal.note(entry)
         route = scope["refundry.route"]
         observe_request(scope["method"], route, answer.status, duration)
         log.info(
@@ -76,45 +87,62 @@ class Resource:
             status=answer.status,
             ms=round(duration * 1000, 2),
             request_id=request_id,
-            key_id=scope.get("refundry.key_id"),
+            key_id=trace.key and trace.key.id,
         )
 
     async def _answer(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
-    ) -> Answer:
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str,
+        trace: Trace,
+    ) -> Answer:  # fmt: skip
         try:
-            return await self._pass(scope, receive, headers, request_id)
+            return await self._pass(scope, receive, headers, request_id, trace)
         except Exception as error:  # the last place that can still answer
             return _answer_to(error, request_id, reads=scope["method"] == "GET")
 
     async def _pass(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
-    ) -> Answer:
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str,
+        trace: Trace,
+    ) -> Answer:  # fmt: skip
         operation = self._operations.get(scope["method"])
         if operation is None:
-            return problems.problem(405, headers={"Allow": self._allow})
+            await self._recognise(headers, trace)
+            return self._no_operation()
         key = None
         if not operation.open:
             with asking():
                 key = await self._gate.keys.find(headers.get("authorization"))
             if key is None:
                 return problems.problem(401, headers={"WWW-Authenticate": "Bearer"})
-            scope["refundry.key_id"] = key.id
+            trace.key, trace.tenant = key, key.tenant
         if refused := self._check(operation, key, headers):
             return refused
         body = b""
         if operation.method != "GET":
-            body = await self._read_body(receive)
+            admission = self._gate.services.admission
+            body = trace.body = await read_body(receive, admission, self._body_seconds)
         now = self._gate.services.clock.now()
         if key is not None:
             now += key.clock_shift
         call = Call(
             self._gate.services, key, now, scope["path_params"], Query(scope["query_string"]),
-            body, headers, request_id,
+            body, headers, request_id, trace,
         )  # fmt: skip
         if operation.method == "POST" and key is not None and "idempotency-key" in headers:
             return await _once(self._gate.services, call, operation, scope["path"])
         return await operation.handler(call)
+
+    async def _recognise(self, headers: Mapping[str, str], trace: Trace) -> None:
+        """See whose call it is that leads nowhere: its caller will look for it in the API log."""
+        if self._gate.journal is None or self._all_open:
+            return
+        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            if key := await self._gate.keys.find(headers.get("authorization")):
+                trace.key, trace.tenant = key, key.tenant
+
+    def _no_operation(self) -> Answer:
+        if not self._operations:
+            return problems.problem(404)
+        return problems.problem(405, headers={"Allow": self._allow})
 
     def _check(
         self, operation: Operation, key: ApiKey | None, headers: Mapping[str, str]
@@ -135,25 +163,6 @@ class Resource:
                 400, FieldProblem("invalid_parameter", "digitalriver-version", message)
             )
         return None
-
-    async def _read_body(self, receive: Receive) -> bytes:
-        """The whole body, within its limits of time and size. Raises TooMuch."""
-        admission = self._gate.services.admission
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                with admission.body() as body:
-                    while True:
-                        message = await receive()
-                        if message["type"] == "http.disconnect":
-                            raise bad_format()
-                        body.add(message.get("body", b""))
-                        if body.size > MAX_BODY_BYTES:
-                            raise bad_format()
-                        if not message.get("more_body"):
-                            return body.whole()
-                        body.wait()
-        except TimeoutError as error:
-            raise _TooSlow from error
 
 
 async def _once(services: Services, call: Call, operation: Operation, path: str) -> Answer:
@@ -196,6 +205,19 @@ def _comparable(call: Call) -> bytes:
         return call.body
 
 
+def _entry(
+    scope: Scope, headers: Mapping[str, str], request_id: str, trace: Trace, answer: Answer,
+    called_at: datetime, seconds: float,
+) -> Entry:  # fmt: skip
+    """What the API log is to know of an answered call."""
+    return Entry(
+        required(trace.tenant), trace.key, called_at, seconds,
+        scope["method"], scope["path"], scope.get("path_params", _NOTHING), scope["query_string"],
+        headers, request_id, kept(trace.body), len(trace.body),
+        answer.status, "Idempotent-Replayed" in answer.headers, kept(answer.body), len(answer.body),
+    )  # fmt: skip
+
+
 def _answer_to(error: Exception, request_id: str, *, reads: bool = False) -> Answer:
     """reads: whether the request was for reading only, so that it had no effect in any case."""
     match error:
@@ -207,7 +229,7 @@ def _answer_to(error: Exception, request_id: str, *, reads: bool = False) -> Ans
             return problems.refused(error.refusal)
         case idempotency.Overtaken():
             return problems.refused(KeyInUse())
-        case _TooSlow():
+        case TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
         case NothingDone() | asyncpg.QueryCanceledError() | TooMuch():
             log.warning("request_shed", request_id=request_id, error=str(error))
@@ -220,6 +242,27 @@ def _answer_to(error: Exception, request_id: str, *, reads: bool = False) -> Ans
         case _:
             log.error("unexpected_error", request_id=request_id, exc_info=error)
             return problems.problem(500)
+
+
+async def read_body(
+    receive: Receive, admission: Admission, seconds: float, most: int = MAX_BODY_BYTES
+) -> bytes:
+    """The whole body, within its limits of time and size. Raises TooSlow, TooMuch and BadFields."""
+    try:
+        async with asyncio.timeout(seconds):
+            with admission.body() as body:
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise bad_format()
+                    body.add(message.get("body", b""))
+                    if body.size > most:
+                        raise bad_format()
+                    if not message.get("more_body"):
+                        return body.whole()
+                    body.wait()
+    except TimeoutError as error:
+        raise TooSlow from error
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from refundry import idempotency
+from refundry.api_log import store as api_log
 from refundry.db.database import Session
 from refundry.settings import Settings
 from refundry.webhooks import deliveries
@@ -33,7 +34,13 @@ def chores(settings: Settings, now: datetime) -> list[Chore]:
     """What is kept for how long. Ages are counted from `now`, in real time."""
     events = timedelta(days=settings.retain_events)
     month = now - _KEPT
+    calls = timedelta(days=settings.retain_api_log)
     return [
+        Chore(
+            "API log", calls,
+            lambda session: api_log.count_calls(session, now - calls),
+            lambda session, limit: api_log.delete_calls(session, now - calls, limit),
+        ),
         Chore(
             "attempts", _KEPT,
             lambda session: _count(session, "attempts", "started_at < $1", month),

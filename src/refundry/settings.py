@@ -78,6 +78,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: str = "refundry@localhost"
     # Days. Less than a quarter would take from a shop what it has not read yet.
     retain_events: Annotated[int, Meta(ge=90, le=36_500)] = 365
+    api_log: bool = True
+    # Days. A month is promised to those who look for what went wrong.
+    retain_api_log: Annotated[int, Meta(ge=30, le=36_500)] = 30
 
     def __post_init__(self) -> None:
         self._check_http("processor", self.processor, self.processor_url, self.processor_secret)

@@ -24,10 +24,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
+from argon2 import PasswordHasher
 
 from tests.support.http import Api, Doc, expect
 from tests.support.processes import children
@@ -40,7 +42,14 @@ STOP_SECONDS = 30.0
 # A drain may call a processor that answers late, many times over.
 CALL_SECONDS = 120.0
 ROOT = Path(__file__).parents[2]
+PASSWORD = "correct horse battery staple"
 Result = TypeVar("Result")
+
+
+@cache
+def _hashed(password: str) -> str:
+    """A hash costs a tenth of a second, and every test's people have the same password."""
+    return PasswordHasher().hash(password)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,10 @@ class Account:
     secret_live: str
     public_live: str
     _desk: "Desk"
+
+    def create_user(self, role: str, *, in_refund_set: bool = False) -> str:
+        """Somebody who can sign in with `PASSWORD`; gives the email address."""
+        return self._desk.create_user(self.account_id, role, in_refund_set=in_refund_set)
 
     def create_key(
         self,
@@ -138,6 +151,19 @@ class Desk:
                 now=datetime.now(UTC),
             )
         )
+
+    def create_user(self, account_id: str, role: str, *, in_refund_set: bool) -> str:
+        from refundry.access.audit_log import COMMAND_LINE
+        from refundry.access.people import NewUser, create_user
+        from refundry.access.rights import Role
+
+        email = f"{role}-{uuid.uuid4()}@shop.example"
+        new = NewUser(
+            email, Role(role), in_refund_set=in_refund_set, password_hash=_hashed(PASSWORD)
+        )
+        now = datetime.now(UTC)
+        self._call(lambda db: create_user(db, COMMAND_LINE, account_id, new, now))
+        return email
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

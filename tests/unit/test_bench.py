@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bench.api_log import compare_logs
 from bench.client import answer_size
 from bench.growth import Size
 from bench.growth import compare as compare_sizes
@@ -15,7 +16,20 @@ from bench.laying import FIRST_ORDER, join_ids, split_ids
 from bench.lists import list_requests
 from bench.loads import request_of
 from bench.measures import Measure, percentile, to_document, to_lines
-from bench.plan import CLIENTS, DEFAULT, HTTP, OWN, PLAIN, ROUNDS, STARTS, Options, Part, plan_steps
+from bench.plan import (
+    CLIENTS,
+    HTTP,
+    LOGGED,
+    OWN,
+    PLAIN,
+    ROUNDS,
+    STARTS,
+    UNLOGGED,
+    USUAL,
+    Options,
+    Part,
+    plan_steps,
+)
 from bench.progress import Progress, minutes
 from bench.reference import steady_rate
 from bench.sides import Side, compare
@@ -75,7 +89,7 @@ def test_a_round_measures_every_side_and_the_next_one_does_so_in_the_opposite_or
 
 
 def test_a_whole_run_is_planned_to_take_less_than_six_minutes() -> None:
-    steps = plan_steps(Options(6, 10_000, DEFAULT))
+    steps = plan_steps(Options(6, 10_000, USUAL))
     assert sum(step.seconds for step in steps) < 6 * 60
     assert sum(step.part is Part.START for step in steps) == STARTS
     assert sum(step.part is Part.ORDERS for step in steps) == len(CLIENTS) * ROUNDS * 2
@@ -111,6 +125,18 @@ def test_the_reference_is_the_best_form() -> None:
     assert found["refunds_1"] == Measure("refunds_1", 500, "refunds/s", 0.5)
     assert found["refunds_1_alone_own"].ratio == 0.5
     assert (found["refunds_1_p50"].value, found["refunds_1_p99"].value) == (1, 3)
+
+
+def test_the_api_log_is_measured_in_turns_and_its_cost_is_below_one() -> None:
+    steps = plan_steps(Options(6, 10_000, frozenset({Part.API_LOG})))
+    sides = [step.side for step in steps if step.part is Part.API_LOG]
+    assert sides == 2 * [LOGGED, UNLOGGED, UNLOGGED, LOGGED]
+    logged = Side([90, 110], [], 200, 0.03, 0.05, 0.02)
+    alone = Side([125, 125], [], 250, 0.025, 0.05, 0.025)
+    found = {measure.name: measure for measure in compare_logs({LOGGED: logged, UNLOGGED: alone})}
+    assert found["refunds_32_with_log"] == Measure("refunds_32_with_log", 100, "refunds/s", 0.8)
+    everything = found["refunds_32_with_log_cpu_all"]
+    assert (everything.value, everything.ratio) == (pytest.approx(500), pytest.approx(0.8))
 
 
 def test_the_rate_of_pgbench_leaves_the_warm_up_out() -> None:

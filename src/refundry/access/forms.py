@@ -35,14 +35,19 @@ async def take_form(tx: Tx, user: User, token: str, now: datetime) -> Submitted 
     if taken is not None:
         await _forget_old(tx, user, now)
         return None
-    location: str | None = await tx.fetchval(
+    return await find_form(tx, user, token)
+
+
+async def find_form(session: Session, user: User, token: str) -> Submitted | None:
+    """What became of a form; None if nobody has submitted it."""
+    row = await session.fetchrow(
         """
         SELECT location FROM form_tokens
          WHERE account_id = $1 AND user_id = $2 AND token_hash = $3
         """,
         user.account_id, user.id, web_token_hash(token),
     )  # fmt: skip
-    return Submitted(location)
+    return Submitted(row["location"]) if row else None
 
 
 async def note_result(session: Session, user: User, token: str, location: str) -> None:

@@ -1,6 +1,6 @@
 """Refunds: what may be asked, how much that is, which cells give it, and the states after it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -90,6 +90,26 @@ _ITEM_SELECTIONS: Mapping[RefundType | None, tuple[Component, ...]] = {
     RefundType.DUTY: (Component.DUTY,),
     RefundType.FEES: _FEES,
 }
+
+
+def base_of_order(order: Order, kind: RefundType | None) -> int:
+    """What an order-level refund of a kind may take at most, in minor units."""
+    return sum(base_of_line(line, _ORDER_SELECTIONS[kind]) for line in order.lines)
+
+
+def base_of_item(line: Line, kind: RefundType | None) -> int:
+    """What an element of a kind may take of a line at most, in minor units."""
+    return base_of_line(line, _ITEM_SELECTIONS[kind])
+
+
+def base_of_line(line: Line, components: Iterable[Component]) -> int:
+    """What is left of the named components of a line, in minor units."""
+    return sum(only(line.available, components))
+
+
+def components_of(kind: RefundType | None, *, of_item: bool) -> tuple[Component, ...]:
+    """What a refund of a kind pays back."""
+    return (_ITEM_SELECTIONS if of_item else _ORDER_SELECTIONS)[kind]
 
 
 class AmountBasis(StrEnum):

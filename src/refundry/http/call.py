@@ -47,6 +47,16 @@ class Services:
 
 
 @dataclass(slots=True)
+class Trace:
+    """What became known of a call on its way, for the API log. tenant: None as long as nobody
+    knows whose it is."""
+
+    tenant: Tenant | None = None
+    key: ApiKey | None = None
+    body: bytes = b""
+
+
+@dataclass(slots=True)
 class Call:
     """One request: its services, key, time, parameters and body.
 
@@ -61,6 +71,7 @@ class Call:
     body: bytes
     headers: Mapping[str, str]
     request_id: str
+    trace: Trace
     receipt: Receipt | None = field(default=None)
     _document: dict[str, JsonValue] | None = field(default=None)
 
@@ -97,6 +108,10 @@ class Call:
     def fields(self) -> Fields:
         """The members of the body, to be read one by one."""
         return Fields(self.document, [])
+
+    def belongs_to(self, tenant: Tenant) -> None:
+        """Say whose call it is where no key does, so that it stands in the right API log."""
+        self.trace.tenant = tenant
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

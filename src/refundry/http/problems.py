@@ -80,6 +80,11 @@ def refused(refusal: no.Refusal) -> Answer:
     return problem(status, FieldProblem(code, parameter, message))
 
 
+def message_of(refusal: no.Refusal) -> str:
+    """A refusal in words, for people."""
+    return _words(refusal)[3]
+
+
 _Words = tuple[int, str, str | None, str]
 
 

@@ -116,6 +116,21 @@ async def find_events(
     return [found[event_id] for event_id in event_ids if event_id in found]
 
 
+async def events_of_order(
+    session: Session, tenant: Tenant, order_id: str, limit: int
+) -> list[tuple[datetime, str]]:
+    """The times and types of an order's newest events, newest first."""
+    rows = await session.fetch(
+        """
+        SELECT created_at, type FROM events
+         WHERE account_id = $1 AND live = $2 AND order_id = $3
+         ORDER BY order_sequence DESC LIMIT $4
+        """,
+        tenant.account_id, tenant.live, order_id, limit,
+    )  # fmt: skip
+    return [(row["created_at"], row["type"]) for row in rows]
+
+
 def _event(row: Record) -> StoredEvent:
     return StoredEvent(
         id=row["id"],

@@ -10,10 +10,10 @@ from refundry.db.database import Database, Tx
 from refundry.domain.event import Change, Draft, EventType
 from refundry.domain.order import Order
 from refundry.domain.refund import Refund, RefundAsk, plan_refund
-from refundry.domain.refusal import InvalidField, InvoiceUnknown, OrderUnknown
+from refundry.domain.refusal import ConcurrentUpdate, InvalidField, InvoiceUnknown, OrderUnknown
 from refundry.errors import NotFound, Refused
 from refundry.http.document import JsonValue, to_json, to_json_text
-from refundry.idempotency import Receipt
+from refundry.idempotency import Keeper, Receipt
 from refundry.ids import new_refund_id
 from refundry.metrics import observe_refund
 from refundry.orders.commands import lock_or_refuse, merged_metadata
@@ -36,12 +36,16 @@ class _Changed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """A request for a refund with what goes along. batch_window: how long to wait for others."""
+    """A request for a refund with what goes along. batch_window: how long to wait for others.
+
+    expected: what it has to come to, in minor units, where somebody was shown an amount.
+    """
 
     ask: RefundAsk
     now: datetime
     batch_window: timedelta
-    receipt: Receipt | None
+    receipt: Keeper | None
+    expected: int | None = None
 
 
 async def create_refund(database: Database, tenant: Tenant, request: RefundRequest) -> bytes:
@@ -99,12 +103,14 @@ def planned(tenant: Tenant, order: Order | None, request: RefundRequest) -> NewR
     refund = plan_refund(order, request.ask, refund_id=new_refund_id(), now=request.now)
     if not isinstance(refund, Refund):
         raise Refused(refund)
+    if request.expected not in (None, refund.amount):
+        raise Refused(ConcurrentUpdate())
     text = to_json_text(refund_view(refund, (), live=tenant.live))
     due_at = request.now + request.batch_window
     return NewRefund(tenant, order, refund, text, request.now, due_at)
 
 
-async def _write(database: Database, new: NewRefund, receipt: Receipt | None) -> bool:
+async def _write(database: Database, new: NewRefund, receipt: Keeper | None) -> bool:
     try:
         if receipt is None:
             return bool(await store.insert_refunds(database, [new]))

@@ -344,6 +344,18 @@ SELECT r.seq, r.id, r.order_id, r.created_at, r.currency, r.type, r.amount_minor
 """
 
 
+async def refunds_of_order(session: Session, tenant: Tenant, order_id: str) -> list[str]:
+    """The ids of an order's refunds, newest first."""
+    rows = await session.fetch(
+        """
+        SELECT id FROM refunds WHERE account_id = $1 AND live = $2 AND order_id = $3
+         ORDER BY created_at DESC, seq DESC
+        """,
+        tenant.account_id, tenant.live, order_id,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
 async def find_refunds(
     session: Session, tenant: Tenant, refund_ids: Sequence[str]
 ) -> list[StoredRefund]:

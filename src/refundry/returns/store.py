@@ -30,6 +30,18 @@ async def find_returns(session: Session, tenant: Tenant, return_ids: Sequence[st
     return [found[return_id] for return_id in return_ids if return_id in found]
 
 
+async def returns_of_order(session: Session, tenant: Tenant, order_id: str) -> list[Return]:
+    """An order's returns, newest first."""
+    rows = await session.fetch(
+        """
+        SELECT id FROM returns WHERE account_id = $1 AND live = $2 AND order_id = $3
+         ORDER BY created_at DESC, seq DESC
+        """,
+        tenant.account_id, tenant.live, order_id,
+    )  # fmt: skip
+    return await find_returns(session, tenant, [row["id"] for row in rows])
+
+
 async def find_return(session: Session, tenant: Tenant, return_id: str) -> Return | None:
     """The return with this id."""
     found = await find_returns(session, tenant, [return_id])

@@ -1,0 +1,70 @@
+"""Pages of lists: 25 rows, newest first, with links to the neighbours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from urllib.parse import urlencode
+
+from refundry.db.listing import Condition, Page, list_ids
+from refundry.portal.pages import Visit, Wrong
+
+ROWS = 25
+_CURSORS = frozenset({"after", "before", "done"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The addresses of the pages beside this one; None where there is none."""
+
+    newer: str | None
+    older: str | None
+
+
+async def page_of(
+    visit: Visit, table: str, conditions: Sequence[Condition]
+) -> tuple[list[str], Pages]:
+    """The ids of the page that the visit asks for. table: a constant. Raises Wrong."""
+    after, before = visit.query.one("after"), visit.query.one("before")
+    asked = Page(ROWS, after, None if after else before)
+    found = await list_ids(visit.database, visit.tenant, table, conditions, asked)
+    if found is None:
+        raise Wrong("This page of the list does not exist any more.")
+    ids, more = found
+    back = asked.before is not None
+    newer = ids and (more if back else after is not None)
+    older = ids and (True if back else more)
+    return ids, Pages(
+        _address(visit, "before", ids[0]) if newer else None,
+        _address(visit, "after", ids[-1]) if older else None,
+    )
+
+
+def _address(visit: Visit, cursor: str, value: str) -> str:
+    kept = [(name, text) for name, text in visit.query.pairs if name not in _CURSORS and text]
+    return "?" + urlencode([*kept, (cursor, value)])
+
+
+def day_conditions(visit: Visit, column: str) -> list[Condition]:
+    """The conditions of the fields `from` and `to`, whole days in UTC. column: a constant."""
+    first, last = day(visit.query.one("from")), day(visit.query.one("to"))
+    found: list[Condition] = []
+    if first is not None:
+        found.append(Condition(f"{column} >= {{}}::timestamptz", first))
+    if last is not None:
+        found.append(Condition(f"{column} < {{}}::timestamptz", last + timedelta(days=1)))
+    return found
+
+
+def day(text: str | None) -> datetime | None:
+    """Midnight of a day `2024-05-31` in UTC; None if the field is empty. Raises Wrong."""
+    if not text:
+        return None
+    try:
+        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time(), UTC)
+    except ValueError as error:
+        raise Wrong(f"'{text[:20]}' is not a day. Write it like 2024-05-31.") from error
+
+
+def active_filters(visit: Visit, *names: str) -> int:
+    """How many of the named fields narrow the list."""
+    return sum(bool(visit.query.one(name)) for name in names)

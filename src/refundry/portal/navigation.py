@@ -1,0 +1,70 @@
+"""What the navigation shows, in its order, and to whom."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from refundry.access.rights import Right
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page of the navigation and the right that it takes."""
+
+    label: str
+    address: str
+    right: Right
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Entries under one heading."""
+
+    label: str
+    entries: tuple[Entry, ...]
+
+
+# Source: contract, dashboard, section 1.2.
+GROUPS = (
+    Group(
+        "Order management",
+        (
+            Entry("Orders", "/dashboard/orders", Right.VIEW_ORDERS),
+            Entry("Refunds", "/dashboard/refunds", Right.VIEW_ORDERS),
+            Entry("Returns", "/dashboard/returns", Right.VIEW_ORDERS),
+            Entry("Disputes", "/dashboard/disputes", Right.VIEW_ORDERS),
+        ),
+    ),
+    Group("Finance", (Entry("Transactions", "/dashboard/transactions", Right.TRANSACTIONS),)),
+    Group(
+        "Developers",
+        (
+            Entry("API keys", "/dashboard/api-keys", Right.DEVELOPERS),
+            Entry("Webhooks", "/dashboard/webhooks", Right.DEVELOPERS),
+            Entry("Event logs", "/dashboard/events", Right.DEVELOPERS),
+            Entry("API logs", "/dashboard/api-logs", Right.DEVELOPERS),
+        ),
+    ),
+    Group(
+        "Settings",
+        (
+            Entry("Users and roles", "/dashboard/users", Right.USERS),
+            Entry("Permission sets", "/dashboard/permission-sets", Right.USERS),
+            Entry("Audit log", "/dashboard/audit", Right.AUDIT),
+        ),
+    ),
+)
+
+
+def groups_for(rights: Set[Right]) -> list[Group]:
+    """What a person with these rights sees; empty groups are left out."""
+    found = [
+        Group(group.label, tuple(entry for entry in group.entries if entry.right in rights))
+        for group in GROUPS
+    ]
+    return [group for group in found if group.entries]
+
+
+def first_page(rights: Set[Right]) -> str:
+    """Where a person lands after signing in."""
+    groups = groups_for(rights)
+    return groups[0].entries[0].address if groups else "/dashboard/profile"

@@ -1,0 +1,239 @@
+"""Orders: the list with its search, and an order with everything about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from refundry.access.rights import Right
+from refundry.db.listing import Condition
+from refundry.domain.cells import COMPONENT_NAMES, Component
+from refundry.domain.charge import Charge, Operation, OperationKind
+from refundry.domain.order import Line, Order, OrderState
+from refundry.domain.returns import Return
+from refundry.errors import NotFound
+from refundry.http.answer import Answer
+from refundry.http.document import to_json_text
+from refundry.orders.store import StoredOrder, find_order, find_orders
+from refundry.outbox.store import events_of_order
+from refundry.portal.lists import active_filters, day_conditions, page_of
+from refundry.portal.order_lines import line_details, line_name
+from refundry.portal.pages import Page, Visit
+from refundry.portal.refund_rows import RefundRow, refund_rows
+from refundry.portal.sources import source_label
+from refundry.refunds.store import find_refunds, refunds_of_order
+from refundry.returns.store import open_units, returns_of_order
+
+STATES: dict[str, str] = {
+    "pending_payment": "Pending Payment",
+    "in_review": "In review",
+    "accepted": "Accepted",
+    "fulfilled": "Fulfilled",
+    "complete": "Complete",
+    "blocked": "Blocked",
+    "cancelled": "Cancelled",
+    "returned": "Returned",
+    "dispute": "Disputed",
+}
+"""How pages name the states of an order, in the order of the filter."""
+
+COMPONENT_LABELS = {
+    "product": "Product",
+    "tax": "Product tax",
+    "shipping": "Shipping",
+    "shippingTax": "Shipping tax",
+    "duty": "Importer duty",
+    "importerTax": "Importer tax",
+    "fees": "Fees",
+    "feesTax": "Tax on fees",
+}
+IN_DISPUTE = "There is a dispute on the order."
+NOTHING_LEFT = "Nothing is available to refund."
+_FEW_EVENTS = 200
+
+
+async def list_orders(visit: Visit) -> Answer:
+    """The orders, newest first."""
+    conditions = day_conditions(visit, "t.created_at")
+    state = visit.query.one("state") or ""
+    if state in STATES:
+        conditions.append(Condition("t.state = {}::text", state))
+    q = (visit.query.one("q") or "").strip()
+    if q:
+        conditions.append(Condition("t.id = ANY ({}::text[])", await search_orders(visit, q)))
+    ids, pages = await page_of(visit, "orders", conditions)
+    found = await find_orders(visit.database, visit.tenant, ids)
+    return visit.show(
+        "orders.html",
+        orders=found,
+        pages=pages,
+        q=q,
+        state=state,
+        states=STATES,
+        first=visit.query.one("from") or "",
+        last=visit.query.one("to") or "",
+        active=active_filters(visit, "state", "from", "to"),
+    )
+
+
+async def search_orders(visit: Visit, q: str) -> list[str]:
+    """The ids of the orders with this id, upstream id or address; at most a thousand."""
+    rows = await visit.database.fetch(
+        """
+        (SELECT id FROM orders WHERE account_id = $1 AND live = $2 AND id = $3)
+        UNION
+        (SELECT id FROM orders WHERE account_id = $1 AND live = $2 AND upstream_id = $3 LIMIT 1000)
+        UNION
+        (SELECT id FROM orders
+          WHERE account_id = $1 AND live = $2 AND email IS NOT NULL AND lower(email) = lower($3)
+          ORDER BY created_at DESC, seq DESC LIMIT 1000)
+        """,
+        visit.tenant.account_id, visit.tenant.live, q,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An action on an order. reason: why it cannot be used now; empty where it can."""
+
+    label: str
+    id: str
+    address: str
+    reason: str
+
+
+async def load_order(visit: Visit) -> StoredOrder:
+    """The order of the address. Raises NotFound."""
+    stored = await find_order(visit.database, visit.tenant, visit.path["id"])
+    if stored is None:
+        raise NotFound("Order", visit.path["id"])
+    return stored
+
+
+async def show_order(visit: Visit) -> Answer:
+    """An order with its lines, charges, returns, refunds and timeline."""
+    stored = await load_order(visit)
+    order = stored.order
+    refund_ids = await refunds_of_order(visit.database, visit.tenant, order.id)
+    refunds = await find_refunds(visit.database, visit.tenant, refund_ids)
+    rows: list[RefundRow] = refund_rows([each.refund for each in refunds])
+    returns: list[Return] = await returns_of_order(visit.database, visit.tenant, order.id)
+    return visit.show(
+        "order.html",
+        order=order,
+        facts=stored.facts,
+        states=STATES,
+        lines=[_line(stored, line) for line in order.lines],
+        totals=_totals(order),
+        charges=[_charge(stored, charge.id) for charge in order.charges],
+        refunds=rows,
+        returns=returns,
+        buttons=await _buttons(visit, order),
+        timeline=await _timeline(visit, order),
+        component_names=COMPONENT_NAMES,
+        component_labels=COMPONENT_LABELS,
+    )
+
+
+async def _buttons(visit: Visit, order: Order) -> list[Button]:
+    """The actions that the visitor may take, each with the reason why not now."""
+    base = f"/dashboard/orders/{order.id}"
+    dispute = IN_DISPUTE if order.state is OrderState.DISPUTE else ""
+    units = any(line.units_left for line in order.lines) and order.state is OrderState.ACCEPTED
+    taken = await open_units(visit.database, visit.tenant, order.id)
+    goods = any(
+        line.fulfilled_units - line.returned_units - taken.get(line.position, 0) > 0
+        for line in order.lines
+    )
+    found: list[Button] = []
+    if visit.may(Right.CREATE_REFUND):
+        reason = dispute or ("" if order.available_to_refund else NOTHING_LEFT)
+        found.append(Button("Create refund", "create-refund", f"{base}/refunds/new", reason))
+    if visit.may(Right.HANDLE_RETURNS):
+        reason = dispute or ("" if goods else "No shipped item is left to return.")
+        found.append(Button("Create return", "create-return", f"{base}/returns/new", reason))
+    if visit.may(Right.FULFIL):
+        reason = dispute or ("" if units else "No item is left to fulfil or cancel.")
+        found.append(Button("Fulfill items", "fulfill", f"{base}/fulfill", reason))
+        found.append(Button("Cancel items", "cancel", f"{base}/cancel", reason))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """A line with what is passed through of it."""
+
+    line: Line
+    name: str
+    metadata: str
+
+
+def _line(stored: StoredOrder, line: Line) -> LineView:
+    metadata = line_details(stored, line.position).get("metadata")
+    text = "" if metadata is None else to_json_text(metadata)
+    return LineView(line, line_name(stored, line.position), text)
+
+
+def _totals(order: Order) -> list[tuple[str, int]]:
+    """What was ordered, by what it was for; what is nothing is left out."""
+    figures = [
+        ("Products", order.total(Component.PRODUCT)),
+        ("Shipping", order.total(Component.SHIPPING)),
+        ("Importer duty", order.total(Component.DUTY)),
+        ("Importer tax", order.total(Component.IMPORTER_TAX)),
+        ("Fees", order.total(Component.FEES)),
+        ("Tax", order.total(Component.TAX, Component.SHIPPING_TAX, Component.FEES_TAX)),
+    ]
+    return [(name, minor) for name, minor in figures if minor]
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeView:
+    """A charge, how its source is called, and what was done on it, newest last."""
+
+    charge: Charge
+    label: str
+    operations: Sequence[Operation]
+
+
+def _charge(stored: StoredOrder, charge_id: str) -> ChargeView:
+    charge = stored.order.charge(charge_id)
+    shown = [o for o in charge.operations if o.kind is not OperationKind.AUTHORIZE or o.failure]
+    return ChargeView(charge, source_label(stored, charge), shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened. tone: how its mark is coloured. address: where more is."""
+
+    at: datetime
+    text: str
+    tone: str = ""
+    address: str = ""
+
+
+_TONES = {"failed": "bad", "complete": "ok", "refunded": "ok", "opened": "warn", "dispute": "bad"}
+
+
+def event_words(kind: str) -> str:
+    """An event type for people: `order.charge.capture.complete` -> `Charge capture complete`."""
+    parts = kind.split(".")
+    told = parts[1:] if parts[0] == "order" and len(parts) > 2 else parts
+    return " ".join(told).replace("_", " ").capitalize()
+
+
+def _tone(kind: str) -> str:
+    return _TONES.get(kind.rsplit(".", 1)[-1], "")
+
+
+async def _timeline(visit: Visit, order: Order) -> list[Moment]:
+    """Events and states of an order, newest first."""
+    events = await events_of_order(visit.database, visit.tenant, order.id, _FEW_EVENTS)
+    moments = [Moment(at, event_words(kind), _tone(kind)) for at, kind in events]
+    return sorted(moments, key=lambda each: each.at, reverse=True)
+
+
+PAGES = (
+    Page("GET", "/orders", list_orders, Right.VIEW_ORDERS),
+    Page("GET", "/orders/{id}", show_order, Right.VIEW_ORDERS),
+)

@@ -1,0 +1,47 @@
+"""Every page of the dashboard, and the files that pages need."""
+
+from starlette.types import ASGIApp
+
+from refundry.errors import NotFound
+from refundry.http.answer import Answer
+from refundry.http.call import Services
+from refundry.portal import new_refund, orders, refund_details, refunds, sign_in
+from refundry.portal.pages import Page, PageResource, Visit
+from refundry.portal.rendering import HEADERS, asset, asset_address
+
+BASE = "/dashboard"
+_FILES = ("style.css", "portal.js", "icon.svg")
+
+
+async def get_file(visit: Visit) -> Answer:
+    """A file of the pages; its address changes with its content."""
+    if visit.address not in {asset_address(name) for name in _FILES}:
+        raise NotFound("File", visit.path["name"])
+    body, kind = asset(visit.path["name"])
+    headers = dict(HEADERS) | {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Answer(200, body, headers, kind)
+
+
+async def no_page(visit: Visit) -> Answer:
+    """What leads nowhere."""
+    raise NotFound("Page", visit.address[:200])
+
+
+PAGES: tuple[Page, ...] = (
+    Page("GET", "/static/{digest}/{name}", get_file, open=True),
+    *sign_in.PAGES,
+    *new_refund.PAGES,
+    *orders.PAGES,
+    *refunds.PAGES,
+    *refund_details.PAGES,
+    # The last one: it matches everything.
+    Page("GET", "/{rest:path}", no_page),
+)
+
+
+def portal_resources(services: Services) -> dict[str, ASGIApp]:
+    """The pages by their whole path, in the order in which they are matched."""
+    by_path: dict[str, list[Page]] = {}
+    for each in PAGES:
+        by_path.setdefault(BASE + each.path, []).append(each)
+    return {path: PageResource(services, pages) for path, pages in by_path.items()}
