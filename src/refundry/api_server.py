@@ -1,6 +1,7 @@
 """Serves the application over HTTP with uvicorn, with the limits that it does not set itself."""
 
 import asyncio
+import gc
 import os
 import socket
 from typing import Any, cast
@@ -218,6 +219,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+class _Server(uvicorn.Server):
+    """Takes what is there when requests begin out of the garbage collector's rounds: it stays."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then freeze."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+
+
 def serve_api(settings: Settings, *, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. fd: a listening socket shared with other processes."""
     share = 1 / settings.processes if fd is not None else 1
@@ -234,12 +245,14 @@ def serve_api(settings: Settings, *, fd: int | None) -> None:
         lifespan="on",
         log_config=None,
         access_log=False,
+        # Nothing here asks where a request comes from.
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         backlog=1024,
     )
     sockets = [socket.socket(fileno=fd)] if fd is not None else None
-    server = uvicorn.Server(config)
+    server = _Server(config)
     service.admission.running = server.server_state.tasks
     server.run(sockets=sockets)
     if not server.started:

@@ -27,9 +27,11 @@ from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
 from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
+from refundry.idempotency import Releases
 from refundry.metrics import observe_request, render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
+from refundry.orders.bodies import OrderBodies
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
 from refundry.portal.routes import portal_resources
@@ -117,7 +119,9 @@ class Service:
                 waker.wake,
                 drain_account,
                 {
+                    OrderBodies: OrderBodies(database),
                     RefundLanes: RefundLanes(database, queue_seconds=settings.queue_timeout),
+                    Releases: Releases(database),
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
                 },

@@ -16,7 +16,7 @@ from refundry import idempotency
 from refundry.access.guards import KeyRing, RateLimit
 from refundry.api_log.entry import Entry, kept
 from refundry.api_log.journal import Journal
-from refundry.db.database import NothingDone, Unreachable, asking
+from refundry.db.database import UNDONE, NothingDone, Unreachable, asking
 from refundry.domain.refusal import KeyInUse
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http import problems
@@ -171,9 +171,10 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         message = f"'{key}' is not a valid Idempotency-Key."
         return problems.problem(400, FieldProblem("invalid_parameter", "Idempotency-Key", message))
+    releases = services.part(idempotency.Releases)
     with asking():
         taken = await idempotency.reserve(
-            services.database, services.vault, call.tenant,
+            services.database, services.vault, call.tenant, releases,
             method="POST", path=path, key=key, body=_comparable(call), now=call.now,
             real_now=services.clock.now(),
         )  # fmt: skip
@@ -186,15 +187,24 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
         answer = _answer_to(error, call.request_id)
         taken.stored = False  # What a transaction stored before it was refused is rolled back.
     except BaseException:
-        # What the request met is its answer, not what comes of this: the key's lease ends anyway.
-        with contextlib.suppress(*Unreachable):
-            await asyncio.shield(taken.release(services.database))
+        await releases.add(taken)
         raise
     if not taken.stored:
-        # Nothing was changed, so a taker-over of the key may answer as it finds.
+        await _keep(services, releases, taken, answer)
+    return answer
+
+
+async def _keep(
+    services: Services, releases: idempotency.Releases, taken: idempotency.Receipt, answer: Answer
+) -> None:
+    """Keep the answer to a request that changed nothing."""
+    try:
+        # As nothing was changed, a taker-over of the key may answer as it finds.
         with contextlib.suppress(idempotency.Overtaken):
             await taken.store(services.database, answer.status, answer.body, sealed=answer.sealed)
-    return answer
+    except BaseException:
+        await releases.add(taken)
+        raise
 
 
 def _comparable(call: Call) -> bytes:
@@ -231,8 +241,11 @@ def _answer_to(error: Exception, request_id: str, *, reads: bool = False) -> Ans
             return problems.refused(KeyInUse())
         case TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
-        case NothingDone() | asyncpg.QueryCanceledError() | TooMuch():
+        case NothingDone() | TooMuch():
             log.warning("request_shed", request_id=request_id, error=str(error))
+            return problems.unavailable()
+        case _ if isinstance(error, UNDONE):
+            log.warning("database_slow", request_id=request_id, error=type(error).__name__)
             return problems.unavailable()
         case _ if isinstance(error, Unreachable):
             named = type(error).__name__

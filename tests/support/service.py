@@ -347,7 +347,7 @@ class Processor:
         return [entry for entry in self.ledger().values() if entry["kind"] == kind]
 
     def ledger(self) -> dict[str, Doc]:
-        """What it paid, by operation id: kind, amount, currency, and how many times (once)."""
+        """What it paid, by operation id: kind, charge, amount, currency, and how often (once)."""
         return expect(self._client.get("/ledger"))["paid"]
 
     def calls(self) -> int:

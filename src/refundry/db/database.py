@@ -1,6 +1,7 @@
 """Database: the pool of connections, and transactions on it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
@@ -20,6 +21,8 @@ _RETRIES = 5
 # How long to wait for a connection, and for a statement, where nobody waits for an answer.
 _PATIENCE_SECONDS = 10.0
 _STATEMENT_SECONDS = 60.0
+# How long a server that is asked to stop a statement may take to say that it has.
+_ABANDON_SECONDS = 1.0
 
 
 class NothingDone(OSError):
@@ -37,8 +40,20 @@ Unreachable = (
     asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password among them
     asyncpg.InvalidCatalogNameError,  # there is no such database
+    asyncpg.ReadOnlySQLTransactionError,  # a primary that has become a standby
 )
 """What is raised when the database cannot be reached, or went away in between."""
+
+UNDONE = (
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,  # a full disk, too many connections
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What the server itself says of a statement that it has undone, or never did."""
+
+# What leaves a connection in doubt: a statement nobody waits for any more may still run on it, or
+# it leads to a server that will never write again.
+_SPOILT = (TimeoutError, asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError)
 
 
 @contextmanager
@@ -75,7 +90,12 @@ Tx = Session
 
 
 class Database:
-    """A pool of connections to one PostgreSQL. patience_seconds: how long to wait for one."""
+    """A pool of connections to one PostgreSQL. patience_seconds: how long to wait for one.
+
+    A statement that takes rows as arrays hides one of them behind a subquery: `unnest($1::text[],
+    (SELECT $2::text[]))`. A planner that sees all lengths finds the plan for just these cheaper
+    than the one it could keep, and plans anew each time, which may cost more than the statement.
+    """
 
     def __init__(
         self, pool: "asyncpg.Pool[Record]", *, patience_seconds: float = _PATIENCE_SECONDS
@@ -91,7 +111,12 @@ class Database:
                 connection = await stack.enter_async_context(
                     self._pool.acquire(timeout=self._patience_seconds)
                 )
-            yield connection
+            try:
+                yield connection
+            except BaseException as error:
+                if isinstance(error, _SPOILT) or isinstance(error.__cause__, _SPOILT):
+                    await _abandon(connection)
+                raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
@@ -101,21 +126,16 @@ class Database:
         wrong after that leaves it open whether it has.
         """
         committing = False
-        async with self.connection() as connection:
-            try:
-                async with connection.transaction():
-                    try:
-                        yield connection
-                    except TimeoutError:
-                        # Else the rollback would wait for what does not answer. The database
-                        # undoes by itself what belongs to a connection that is gone.
-                        connection.terminate()
-                        raise
-                    committing = True
-            except Unreachable as error:
-                if committing:
-                    raise
-                raise NothingDone(f"no commit: {_words(error)}") from error
+        try:
+            async with self.connection() as connection, _transaction(connection):
+                yield connection
+                committing = True
+        except NothingDone:
+            raise
+        except Unreachable as error:
+            if committing:
+                raise
+            raise NothingDone(f"no commit: {_words(error)}") from error
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` in a transaction; again if the database ended it for another one's sake."""
@@ -225,6 +245,38 @@ def direct(settings: Settings) -> Settings:
 def _words(error: BaseException) -> str:
     """What went wrong; a timeout has no words of its own."""
     return str(error) or type(error).__name__
+
+
+@asynccontextmanager
+async def _transaction(
+    connection: "asyncpg.pool.PoolConnectionProxy[Record]",
+) -> AsyncGenerator[None]:
+    """A transaction that is undone by ending its connection where that is in doubt or gone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except _SPOILT:
+        raise
+    except BaseException:
+        with contextlib.suppress(asyncpg.InterfaceError):  # the connection is gone
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+async def _abandon(connection: "asyncpg.pool.PoolConnectionProxy[Record]") -> None:
+    """End a connection: at once where its server does not answer.
+
+    A server that lives is given the time to stop what runs on it, as it would otherwise go on,
+    and keep its locks, for nobody.
+    """
+    try:
+        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            async with asyncio.timeout(_ABANDON_SECONDS):
+                await connection.execute("ROLLBACK")
+    finally:
+        connection.terminate()
 
 
 async def _no_reset(_connection: object) -> None:

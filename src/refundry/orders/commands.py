@@ -31,7 +31,7 @@ from refundry.errors import NotFound, Refused
 from refundry.http.document import JsonValue, raw_members, to_json, to_json_text
 from refundry.http.fields import MAX_METADATA_KEYS, metadata_text
 from refundry.idempotency import Receipt
-from refundry.ids import new_fulfillment_id, new_number, new_uuid
+from refundry.ids import new_fulfillment_id, new_number, new_ordered_uuid, new_uuid
 from refundry.orders import saving, store
 from refundry.orders.reading import ReadOrder
 from refundry.orders.recording import Rendered, record
@@ -42,7 +42,7 @@ from refundry.tenant import Tenant
 
 # "Key (account_id, live, id)=(..., t, 4711) already exists.", in every language of PostgreSQL.
 _TAKEN = re.compile(r"=\((.*?)\)")
-_IDS = NewIds(number=new_number, uuid=new_uuid)
+_IDS = NewIds(number=new_number, uuid=new_ordered_uuid)
 
 
 async def lock_or_refuse(tx: Tx, tenant: Tenant, order_id: str) -> StoredOrder | None:
@@ -271,7 +271,9 @@ async def create_fulfillment(
         if not isinstance(items, list):
             raise Refused(items)
         change = Change(stored.order, now)
-        fulfillment = fulfill(change, items, fulfillment_id=new_fulfillment_id(), new_id=new_uuid)
+        fulfillment = fulfill(
+            change, items, fulfillment_id=new_fulfillment_id(), new_id=new_ordered_uuid
+        )
         extras = [msgspec.json.decode(to_json(e), type=dict[str, msgspec.Raw])
                   for e in request.extras]  # fmt: skip
         view = fulfillment_view(

@@ -10,7 +10,6 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-import asyncpg
 import structlog
 from markupsafe import Markup
 from starlette.types import Receive, Scope, Send
@@ -18,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from refundry.access.rights import REFUND_SET_NAME, Right
 from refundry.access.sessions import WebSession, find_session
 from refundry.access.users import User
-from refundry.db.database import Database, NothingDone, Unreachable
+from refundry.db.database import UNDONE, Database, NothingDone, Unreachable
 from refundry.errors import BadFields, NotFound, required
 from refundry.http.admission import TooMuch
 from refundry.http.answer import Answer
@@ -316,7 +315,7 @@ def _answer_to(error: Exception, visit: Visit | None, request_id: str, *, change
             return _framed(visit, 400, "This cannot be done", "The form could not be read.")
         case TooSlow():
             return _framed(visit, 408, "This took too long", "The form did not arrive in time.")
-        case NothingDone() | TooMuch() | asyncpg.QueryCanceledError():
+        case _ if isinstance(error, (NothingDone, TooMuch, *UNDONE)):
             log.warning("request_shed", request_id=request_id, error=str(error))
             return _not_now()
         case _ if isinstance(error, Unreachable):
