@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
-from refundry.portal import new_refund, orders, refund_details, refunds, sign_in
+from refundry.portal import home, new_refund, orders, refund_details, refunds, sign_in
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
 
@@ -30,6 +30,7 @@ async def no_page(visit: Visit) -> Answer:
 PAGES: tuple[Page, ...] = (
     Page("GET", "/static/{digest}/{name}", get_file, open=True),
     *sign_in.PAGES,
+    *home.PAGES,
     *new_refund.PAGES,
     *orders.PAGES,
     *refunds.PAGES,
