@@ -98,9 +98,7 @@ def test_every_filter_finds_and_leaves_out(api: Api, admin: Visitor) -> None:
         assert in_file == expected, query
 
 
-def test_the_button_counts_active_filters_and_clear_forgets_them(
-    api: Api, admin: Visitor
-) -> None:
+def test_the_button_counts_active_filters_and_clear_forgets_them(api: Api, admin: Visitor) -> None:
     refund(api, given_captured(api, "A"), amount=1)
     screen = admin.get("/dashboard/refunds?state=pending&currency=USD&min=&type=nonsense")
     assert screen.read("filters") == "Filters (2)"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import pygal  # pyright: ignore[reportMissingTypeStubs]
+from pygal.etree import etree  # pyright: ignore[reportMissingTypeStubs]
 from pygal.style import Style  # pyright: ignore[reportMissingTypeStubs]
 
 from refundry.http.answer import Answer
@@ -45,6 +45,8 @@ _TONES = {
     "bad": ("#c4342d", "#ff8a80"),
     "quiet": ("#6f7a8d", "#a8b2c4"),
 }
+_LABEL = 28
+_OF_SCRIPT = ("script", "desc")
 _INK = ("#3d475a", "#c3cbd9")
 _LINE = ("#d9dee7", "#3a4455")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', Arial, sans-serif"
@@ -63,6 +65,7 @@ def stacked_bars(labels: Sequence[str], series: Sequence[Series], look: Look) ->
         legend_at_bottom=True,
         legend_at_bottom_columns=2 if look.narrow else len(series),
         truncate_legend=-1,
+        truncate_label=-1,
         order_min=0,
     )
     graph.x_labels = list(labels)
@@ -78,12 +81,17 @@ def lying_bars(labels: Sequence[str], series: Series, look: Look) -> bytes:
         width=460 if look.narrow else 560,
         height=70 + 34 * len(labels),
         show_legend=False,
-        truncate_label=24,
+        truncate_label=-1,
         range=(0, max(*series.values, 1)),
     )
-    graph.x_labels = list(labels)[::-1]
+    graph.x_labels = [_short(label) for label in labels][::-1]
     graph.add(series.name, list(series.values)[::-1])
     return _written(graph)
+
+
+def _short(label: str) -> str:
+    """A label that leaves room for its bar; the table beside the chart has it as a whole."""
+    return label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
 
 
 def _config(look: Look, series: Sequence[Series]) -> dict[str, Any]:
@@ -124,9 +132,11 @@ def _written(graph: Any) -> bytes:
     root = graph.render_tree()
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.rpartition("}")[2] in ("script", "desc"):
+            # The tag of a comment is no text.
+            if not isinstance(child.tag, str) or child.tag.rpartition("}")[2] in _OF_SCRIPT:
                 parent.remove(child)
-    return ElementTree.tostring(root, encoding="utf-8")
+    xml: Any = etree  # of the standard library, or lxml where that is installed
+    return xml.tostring(root, encoding="utf-8")
 
 
 def image(body: bytes) -> Answer:

@@ -94,14 +94,16 @@ async def _rates(visit: Visit, period: Period) -> Draw:
     rated = most_first(await find_currencies(visit, period, {}))
     values = [(each.permille or 0) / 10 for each in rated]
     series = Series("Refund rate in percent", "accent", values)
-    return partial(lying_bars, [each.currency.code for each in rated], series)
+    labels = [f"{each.currency.code} · {each.rate}" for each in rated]
+    return partial(lying_bars, labels, series)
 
 
 async def _reasons(visit: Visit, period: Period) -> Draw:
     """The most frequent reasons."""
     found = await find_reasons(visit, period)
     series = Series("Refunds", "accent", [count for _, count in found])
-    return partial(lying_bars, [reason for reason, _ in found], series)
+    labels = [f"{count} · {reason}" for reason, count in found]
+    return partial(lying_bars, labels, series)
 
 
 _CHARTS: dict[str, Callable[[Visit, Period], Awaitable[Draw]]] = {

@@ -321,7 +321,7 @@ def in_words(span: timedelta) -> str:
             parts.append(f"{number} {name}{'' if number == 1 else 's'}")
         if len(parts) == 2 or (parts and not number):
             break
-    return " ".join(parts) or "less than a second"
+    return " ".join(parts) or "under 1 second"
 
 
 def most_first(currencies: Sequence[InCurrency]) -> list[InCurrency]:

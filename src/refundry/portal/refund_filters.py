@@ -22,6 +22,11 @@ FIELDS = (
 
 _MOST = Decimal(10) ** 12
 _AMOUNT = "t.amount_minor * 10::numeric ^ -t.exponent"
+# Refunds have no index by currency and orders do: what few orders have is found by them.
+_CURRENCY = (
+    "t.currency = {0}::text AND t.order_id IN (SELECT o.id FROM orders o"
+    " WHERE o.account_id = $1 AND o.live = $2 AND lower(o.currency) = lower({0}::text))"
+)
 _ATTENTION = "t.attention_since IS NOT NULL AND {}::boolean"
 _COMPLETE_ORDER = "(t.elements IS NULL AND t.type IS NULL) AND {}::boolean"
 # The API's types, as `choice_of` tells the choices from them: of a refund of items every element
@@ -85,8 +90,7 @@ def _conditions(values: Mapping[str, str]) -> Iterator[Condition]:
     if sku := values["sku"]:
         yield Condition(NAMES_ARTICLE, sku)
     if currency := values["currency"]:
-        # There is no index by currency: few accounts have many, so that most find a page at once.
-        yield Condition("t.currency = {}::text", currency.upper(), walk=True)
+        yield Condition(_CURRENCY, currency.upper(), walk=True)
     if least := values["min"]:
         yield Condition(f"{_AMOUNT} >= {{}}::numeric", _amount(least), walk=True)
     if most := values["max"]:
