@@ -13,6 +13,7 @@ from tests.support.fixtures import (
     advance,
     get_refund,
     given_captured,
+    only_charge,
     refund,
     settle,
     settled_refund,
@@ -60,8 +61,8 @@ def given_over_refunded(service: Service, api: Api) -> None:
     order = given_captured(api, "S")
     made = settled_refund(api, order, amount=10)
     charge_back(api, order)
-    (charge,) = get_refund(api, made)["charges"]
-    tell(service, "refund.complete", operationId=charge["refunds"][0]["id"])
+    (record,) = [each for each in only_charge(api, order)["refunds"] if each["state"] == "pending"]
+    tell(service, "refund.complete", operationId=record["id"])
     settle(api)
     assert get_refund(api, made)["state"] == "succeeded"
 

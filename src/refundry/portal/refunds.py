@@ -80,8 +80,8 @@ async def export_refunds(visit: Visit) -> Streamed:
         return [_cells(row) for row in await _rows(visit, ids)]
 
     conditions = await _conditions(visit, read_filters(visit))
-    export = Export("refunds", _HEAD, "refunds", conditions, rows)
-    return stream_csv(visit.database, visit.tenant, export)
+    export = Export("refunds", _HEAD, rows)
+    return stream_csv(visit.database, visit.tenant, "refunds", conditions, export)
 
 
 def _cells(row: RefundRow) -> list[Cell]:
