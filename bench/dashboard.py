@@ -28,11 +28,13 @@ from refundry.access.audit_log import COMMAND_LINE
 from refundry.access.people import NewUser, create_user
 from refundry.access.rights import Role
 from refundry.db.database import open_database
+from refundry.portal.rendering import asset_address
 
 _PASSWORD = "of the benchmark alone"
 # Not of the beginning: there the pages of a table may be in memory for other reasons.
 _SPREAD = 40
 _WARM = 3
+_ASSETS = ("style.css", "portal.js")
 
 
 @dataclass(slots=True)
@@ -96,6 +98,8 @@ def run(tables: Tables, times: int) -> Iterator[Measure]:
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
         with contextlib.closing(connection):
             browser = Browser(connection, {})
+            assets = sum(len(browser.ask("GET", asset_address(name))) for name in _ASSETS)
+            yield Measure("page_style_and_script_weight", assets / 1000, "kB")
             browser.sign_in(_new_user(tables))
             for name, paths in _pages(tables).items():
                 say(f"    {name}")

@@ -51,6 +51,7 @@ def test_every_task_counts_and_leads_to_what_it_counts(
     assert followed(admin, screen, "failed", "refunds") == 1
     assert followed(admin, screen, "waiting", "refunds") == 1
     assert followed(admin, screen, "over-refunded", "orders") == 1
+    assert followed(admin, screen, "disputes", "disputes") == 1
     assert followed(admin, screen, "attention", "refunds") == 0
     advance(api, 9 * _DAY)
     assert count_of(admin.get("/dashboard"), "failed") == 0
