@@ -12,6 +12,7 @@ from refundry.portal import (
     disputes,
     events,
     fulfilment,
+    home,
     new_refund,
     new_return,
     orders,
@@ -48,6 +49,7 @@ async def no_page(visit: Visit) -> Answer:
 PAGES: tuple[Page, ...] = (
     Page("GET", "/static/{digest}/{name}", get_file, open=True),
     *sign_in.PAGES,
+    *home.PAGES,
     *new_refund.PAGES,
     *orders.PAGES,
     *refunds.PAGES,
