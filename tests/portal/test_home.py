@@ -1,5 +1,7 @@
 """Home: what needs a person, and how refunds went over a period."""
 
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from xml.etree import ElementTree
 
@@ -189,3 +191,11 @@ def test_a_period_has_few_bars(days: int, bars: int) -> None:
     period = Period(sunday, sunday + timedelta(days=days - 1))
     assert (period.days, len(period.bars)) == (days, bars)
     assert period.bars[0] <= period.first
+
+
+def test_the_library_of_charts_leaves_imports_alone() -> None:
+    program = (
+        "import warnings; warnings.simplefilter('error'); import refundry.portal.charts;"
+        " import imaplib"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,5 +1,6 @@
 """Draws charts as SVG images, for either theme and either width of a page."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,11 @@ from pygal.etree import etree  # pyright: ignore[reportMissingTypeStubs]
 from pygal.style import Style  # pyright: ignore[reportMissingTypeStubs]
 
 from refundry.http.answer import Answer
+
+# pygal puts a finder for its maps into the import system, in a form that Python 3.11 warns of at
+# every later import. There are no maps here.
+_PLUGINS: Any = pygal.PluginImportFixer
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _PLUGINS)]
 
 # The style of the chart stands in the image, and nothing else may come into it or out of it.
 HEADERS: Mapping[str, str] = {
