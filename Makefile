@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat faults fuzz soak simulate \
+.PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat faults fuzz \
+  soak simulate \
   stress clean
 
 help: ## List what make can do
@@ -48,6 +49,9 @@ audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outs
 
 bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 	$(BIN)/python -m bench $(BENCH)
+
+bench-scale: $(DEV) ## Measure one and two processes, pgbouncer, and overload
+	$(BIN)/python -m bench --only scale overload $(BENCH)
 
 bench-growth: $(DEV) ## Measure with few and with two million refunds
 	$(BIN)/python -m bench.growth $(BENCH)
