@@ -14,6 +14,7 @@ import structlog
 from markupsafe import Markup
 from starlette.types import Receive, Scope, Send
 
+from refundry.access.passwords import TooBusy
 from refundry.access.rights import REFUND_SET_NAME, Right
 from refundry.access.sessions import WebSession, find_session
 from refundry.access.users import User
@@ -22,6 +23,7 @@ from refundry.errors import BadFields, NotFound, required
 from refundry.http.admission import TooMuch
 from refundry.http.answer import Answer
 from refundry.http.call import Services
+from refundry.http.document import storable_text
 from refundry.http.query import Query
 from refundry.metrics import observe_request
 from refundry.pipeline import TooSlow, read_body, request_id_of, send_answer
@@ -33,6 +35,8 @@ from refundry.tenant import Tenant
 COOKIE = "refundry_session"
 VISITOR_COOKIE = "refundry_visitor"
 _SECONDS_FOR_BODY = 30.0
+# Longer than any id or token in an address.
+_LONGEST_PART = 200
 log = structlog.get_logger("refundry.portal")
 
 
@@ -146,6 +150,12 @@ FLASHES = {
     "disabled": "Webhook disabled.",
     "resent": "The event is being sent again, once.",
     "once": "This form was sent before; it was done once.",
+    "invited": "The user is invited. If you do not have the link, make a new one.",
+    "suspended": "User suspended.",
+    "reinstated": "User reinstated.",
+    "deleted": "User deleted.",
+    "member-added": "Member added.",
+    "member-removed": "Member removed.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""
@@ -293,6 +303,9 @@ async def _pass(visit: Visit, found: Page) -> Answer | Streamed:
         raise Forbidden("This form has expired. Go back, reload the page and try again.")
     if found.right is not None:
         visit.demand(found.right)
+    if not all(len(part) <= _LONGEST_PART and storable_text(part) for part in visit.path.values()):
+        # No id at all, and nothing that the database would take for one.
+        raise NotFound("Page", "with this address")
     return await found.handler(visit)
 
 
@@ -338,6 +351,9 @@ def _answer_to(error: Exception, visit: Visit | None, request_id: str, *, change
             return _framed(visit, 400, "This cannot be done", "The form could not be read.")
         case TooSlow():
             return _framed(visit, 408, "This took too long", "The form did not arrive in time.")
+        case TooBusy():
+            text = "Too many passwords are being checked just now. Try again in a moment."
+            return _framed(visit, 503, "Too busy", text)
         case _ if isinstance(error, (NothingDone, TooMuch, *UNDONE)):
             log.warning("request_shed", request_id=request_id, error=str(error))
             return _not_now()

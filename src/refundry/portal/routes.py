@@ -8,6 +8,7 @@ from refundry.http.call import Services
 from refundry.portal import (
     api_keys,
     api_logs,
+    audit,
     dispute_actions,
     disputes,
     events,
@@ -16,12 +17,14 @@ from refundry.portal import (
     new_refund,
     new_return,
     orders,
+    permission_sets,
     refund_details,
     refunds,
     return_acceptance,
     returns,
     sign_in,
     transactions,
+    users,
     webhook_form,
     webhooks,
 )
@@ -66,6 +69,9 @@ PAGES: tuple[Page, ...] = (
     *webhooks.PAGES,
     *events.PAGES,
     *api_logs.PAGES,
+    *users.PAGES,
+    *permission_sets.PAGES,
+    *audit.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )
