@@ -283,9 +283,20 @@ async def _visit(services: Services, scope: Scope, body: bytes, request_id: str)
     address = scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
     return Visit(
         services, web, now, real_now, scope["path_params"], query, form, body, headers,
-        cookies, request_id, address, scope.get("scheme") == "https",
+        cookies, request_id, address, _is_secure(services, scope),
         current=_entry_of(scope["refundry.route"]),
     )  # fmt: skip
+
+
+def _is_secure(services: Services, scope: Scope) -> bool:
+    """Whether the browser came over TLS, which may end before us.
+
+    That is a setting and not a header, which anybody could send who reaches the port.
+    """
+    return (
+        scope.get("scheme") == "https"
+        or services.settings.public_address().lower().startswith("https:")
+    )
 
 
 def _entry_of(route: str) -> str:
