@@ -282,8 +282,12 @@ def test_password_forms_say_whose_they_are(admin: Visitor) -> None:
 def test_a_crowd_is_told_to_wait_in_words(admin: Visitor) -> None:
     fields = admin.get("/dashboard/profile").fields("#codes")
     fields |= {"do": "enrol", "old": PASSWORD}
+
+    def enrol(_: int) -> Screen:
+        return admin.post("/dashboard/profile", fields)
+
     with ThreadPoolExecutor(70) as crowd:
-        screens = list(crowd.map(lambda _: admin.post("/dashboard/profile", fields), range(70)))
+        screens = list(crowd.map(enrol, range(70)))
     assert {screen.status for screen in screens} == {200, 503}
     turned_away = next(screen for screen in screens if screen.status == 503)
     assert turned_away.error.startswith("Too many passwords are being checked just now.")
