@@ -150,9 +150,12 @@ def test_refusals_of_a_refund_are_in_the_contracts_words() -> None:
     }
 
 
-def test_only_the_processors_need_no_key() -> None:
-    unprotected = [path for path, _, operation in described() if "security" in operation]
-    assert unprotected == ["/refundry/v1/processor-notifications"]
+def test_only_processors_and_shoppers_need_no_key() -> None:
+    unprotected = {path for path, _, operation in described() if "security" in operation}
+    assert unprotected == {
+        "/refundry/v1/processor-notifications",
+        "/refundry/v1/refund-tokens/{token}",
+    }
     assert DOCUMENT["security"] == [{"bearer": []}]
 
 
@@ -190,6 +193,7 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "ReturnAddress",
         "NewDispute",
         "DisputeResolution",
+        "BankDetails",
     }
 
 

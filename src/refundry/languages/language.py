@@ -55,6 +55,7 @@ _RANGE = re.compile(
     r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?"
 )
 _LONGEST_HEADER = 500
+_TOUCHING = re.compile(r"(?<=[^\W\d_])(?=\d)")
 _FEW_DAYS = 2
 # More than any number of weeks or months: what is left is told in days.
 _ALWAYS = 10_000.0
@@ -83,7 +84,9 @@ class Language:
         pattern = parse_pattern(self.locale.currency_formats["standard"].pattern)
         pattern.frac_prec = (currency.exponent, currency.exponent)
         major = to_major(minor, currency)
-        return pattern.apply(major, self.locale, currency=currency.code, currency_digits=False)
+        text = pattern.apply(major, self.locale, currency=currency.code, currency_digits=False)
+        # Where a currency has no sign, its code would touch the figures.
+        return _TOUCHING.sub("\xa0", text)
 
     def day(self, on: date) -> str:
         """A date in full."""

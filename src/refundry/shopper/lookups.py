@@ -30,6 +30,10 @@ class Lookups:
             self._windows.popitem(last=False)
         return 0 if count < _MOST else max(1, round(began + _SECONDS - now))
 
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._windows)
+
 
 def _network(address: str) -> str:
     try:
