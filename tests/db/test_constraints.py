@@ -365,7 +365,8 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
         tables,
     )
     others = {row["name"] for row in rows if row["columns"] != ["account_id", "live"]}
-    # What is due or needs a person is looked for in all accounts; a processor knows an id alone.
+    # What is due or needs a person is looked for in all accounts; a processor knows an id alone, a
+    # shopper a token.
     assert others == {
         "charge_operations_by_id",
         "charge_operations_due",
@@ -378,6 +379,7 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
         "refunds_attention",
         "refunds_submit_due",
         "refunds_token_due",
+        "refunds_by_token",
         "idempotency_keys_age",
     }
     assert not any(row["is_unique"] for row in rows if row["name"] in others)
