@@ -32,7 +32,8 @@ class Run:
         self._status = f"HTTP/1.1 {load.status} ".encode()
         self._open = load.clients
         self._done = done
-        now = time.perf_counter()
+        self._step = 1 / load.per_second if load.per_second else 0.0
+        now = self._slot = time.perf_counter()
         self._counts_from = now + load.warm_seconds
         self._counts_until = self._counts_from + load.seconds
         self.micros: list[int] = []
@@ -43,6 +44,11 @@ class Run:
         """One request on an order drawn by lot."""
         order = self._first + int(random.random() * self._orders)
         return b"%b%d%b" % (self._before, order, self._after)
+
+    def pause(self) -> float:
+        """How many seconds the next request has to wait for its turn."""
+        self._slot += self._step
+        return max(0.0, self._slot - time.perf_counter()) if self._step else 0.0
 
     def answered(self, answer: bytes, sent_at: float) -> bool:
         """Note a whole answer; False where the connection is to send no more."""
@@ -77,7 +83,7 @@ class Caller(asyncio.Protocol):
         """Send the first request."""
         # uvloop's transports are none of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
-        self._send()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         """Wait for the whole answer, then go on."""
@@ -88,7 +94,7 @@ class Caller(asyncio.Protocol):
             return
         answer, self._received, self._expected = self._received, b"", 0
         if self._run.answered(answer, self._sent_at):
-            self._send()
+            self._go_on()
         else:
             self._finished = True
             self._transport.close()
@@ -96,6 +102,12 @@ class Caller(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         """Tell the run."""
         self._run.closed(early=not self._finished)
+
+    def _go_on(self) -> None:
+        if pause := self._run.pause():
+            asyncio.get_running_loop().call_later(pause, self._send)
+        else:
+            self._send()
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()

@@ -25,9 +25,19 @@ def request_of(part: Part, key: str) -> str:
 
 
 def run_client(
-    part: Part, *, port: int, key: str, orders: int, clients: int, seconds: float
+    part: Part,
+    *,
+    port: int,
+    key: str,
+    orders: int,
+    clients: int,
+    seconds: float,
+    per_second: float = 0.0,
 ) -> Answers:
-    """Load the service on `port`. Raises BenchFailed if any answer was wrong."""
+    """Load the service on `port`. per_second: requests, at most; 0: as many as the clients can.
+
+    Raises BenchFailed if any answer was wrong.
+    """
     load = Load(
         port=port,
         request=request_of(part, key),
@@ -37,6 +47,7 @@ def run_client(
         warm_seconds=WARM_SECONDS,
         first_order=FIRST_ORDER,
         orders=orders,
+        per_second=per_second,
     )
     done = subprocess.run(
         [sys.executable, "-m", "bench.client"],

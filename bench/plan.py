@@ -16,6 +16,7 @@ class Part(StrEnum):
     DELIVERIES = "deliveries"
     ARRIVAL = "arrival"
     SUBSCRIPTION = "subscription"
+    SETTLEMENT = "settlement"
     API_LOG = "api_log"
 
 
@@ -45,6 +46,12 @@ LOGGED = "with the log"
 UNLOGGED = "without the log"
 LOG_ROUNDS = 4
 
+# The backlog of refunds that are not settled is watched for so many times the length of a load.
+SETTLED_SECONDS = 10
+# First the peak is found by the API alone.
+PEAK = "peak"
+HALF = "half of the peak"
+
 # Each load is measured in two rounds, the second in the opposite order, so that a machine that
 # gets slower or faster meanwhile does so for all sides.
 ROUNDS = 2
@@ -62,6 +69,8 @@ _WHO = {
 _EXTRA_SECONDS = 1.0
 _LAID_PER_SECOND = 1500
 _START_SECONDS = 2.0
+# To settle the refunds of a second takes about so many.
+_SETTLED_AFTER = 2.0
 _SET_UP_SECONDS = 5.0
 
 
@@ -98,6 +107,7 @@ def plan_steps(options: Options) -> list[Step]:
             for n in range(STARTS)
         ]
     steps += _webhook_steps(options)
+    steps += _settlement_steps(options)
     steps += _log_steps(options)
     loads = [part for part in LOADS if part in options.parts]
     steps += _load_steps(loads, options.seconds)
@@ -116,6 +126,17 @@ def _webhook_steps(options: Options) -> Iterator[Step]:
         yield Step(title, cost + _START_SECONDS, Part.ARRIVAL)
     if Part.SUBSCRIPTION in options.parts:
         yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost, ROUNDS)
+
+
+def _settlement_steps(options: Options) -> Iterator[Step]:
+    if Part.SETTLEMENT in options.parts:
+        cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
+        settled = _SETTLED_AFTER * (WARM_SECONDS + options.seconds)
+        title = "refunds, created at the peak rate, then settled"
+        yield Step(title, cost + settled, Part.SETTLEMENT, CLIENTS[-1], PEAK)
+        cost = WARM_SECONDS + options.seconds * SETTLED_SECONDS + _START_SECONDS
+        title = "refunds, created at half of it while a worker settles"
+        yield Step(title, cost, Part.SETTLEMENT, CLIENTS[-1], HALF)
 
 
 def _log_steps(options: Options) -> Iterator[Step]:

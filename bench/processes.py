@@ -42,10 +42,16 @@ def processor_seconds(root: int) -> float:
     """What `root` and all its children have used so far, ended ones included."""
     seconds = 0.0
     for pid in descendants(root):
-        with contextlib.suppress(OSError):
-            stat = _stat(pid)
-            seconds += stat.own_seconds + stat.ended_seconds
+        seconds += processor_seconds_alone(pid)
     return seconds
+
+
+def processor_seconds_alone(pid: int) -> float:
+    """What one process and its children that ended have used so far; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        stat = _stat(pid)
+        return stat.own_seconds + stat.ended_seconds
+    return 0.0
 
 
 def memory(pid: int) -> Memory:

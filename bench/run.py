@@ -20,6 +20,7 @@ from bench.plan import (
     HTTP,
     LOADS,
     LOGGED,
+    PEAK,
     UNLOGGED,
     Options,
     Part,
@@ -29,6 +30,7 @@ from bench.plan import (
 from bench.processes import command, descendants, memory, processor_seconds
 from bench.progress import Progress
 from bench.reference import run_pgbench
+from bench.settlement import SettlementBench
 from bench.sides import Side, compare
 from bench.stage import BenchFailed, Service, Stage, take_order
 from bench.statements import Scripts, take_scripts
@@ -78,6 +80,7 @@ def run(options: Options, folder: Path) -> list[Measure]:
         *_cold_start(scene),
         # Before the loads: these leave refunds behind that a worker would settle meanwhile.
         *_webhooks(scene, account),
+        *_settlement(scene, account),
         *_api_log(scene, account),
         *_loads(scene, account, order_id),
         *_memory(scene, account),
@@ -239,6 +242,17 @@ def _webhooks(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
         with scene.stage.service("serve") as service:
             yield from bench.arrive(service.port)
     yield from compare_sides(Part.SUBSCRIPTION, bench.cost)
+
+
+def _settlement(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
+    bench = SettlementBench(scene.stage, scene.options, account.secret_test, scene.progress.say)
+    for step in scene.begin(Part.SETTLEMENT):
+        if step.side == PEAK:
+            with scene.server(), scene.stage.service("api") as service:
+                yield from bench.peak(service.port)
+        else:
+            with scene.stage.service("serve") as service:
+                yield from bench.keep_up(service.pid, service.port)
 
 
 def _api_log(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:

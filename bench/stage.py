@@ -20,6 +20,7 @@ from refundry.settings import load_settings
 
 _UP_SECONDS = 60.0
 _STOP_SECONDS = 60.0
+_DRAIN_SECONDS = 600.0
 _TAIL_BYTES = 2000
 
 
@@ -92,7 +93,7 @@ class Stage:
     def drain(self) -> None:
         """Run all the work that is due. Raises BenchFailed."""
         process = self._popen("work", "--drain")
-        if process.wait(_UP_SECONDS) != 0:
+        if process.wait(_DRAIN_SECONDS) != 0:
             raise BenchFailed(f"`refundry work --drain` failed:\n{self._log_tail()}")
 
     def _popen(

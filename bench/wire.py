@@ -11,6 +11,7 @@ ORDER_GAP = "ORDER_NUMBER"
 class Load(msgspec.Struct, frozen=True):
     """request: the whole HTTP request, with ORDER_GAP in it. Its orders are drawn from `orders`
     consecutive numbers, the first of which is `first_order`. status: what every answer must have.
+    per_second: how many requests all clients together send at most; 0: as many as they can.
     """
 
     port: int
@@ -21,6 +22,7 @@ class Load(msgspec.Struct, frozen=True):
     warm_seconds: float
     first_order: int
     orders: int
+    per_second: float = 0.0
 
 
 class Answers(msgspec.Struct, frozen=True):

@@ -26,9 +26,11 @@ from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
 from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
+from refundry.idempotency import Releases
 from refundry.metrics import observe_request, render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
+from refundry.orders.bodies import OrderBodies
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
 from refundry.portal.routes import portal_resources
@@ -43,10 +45,13 @@ from refundry.tokens.routes import PREFLIGHT
 from refundry.waking import Waker
 from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
+from refundry.webhooks.sending import Courier, open_courier
 from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
 _HEALTH_SECONDS = 2.0
+# No statement of a request takes nearly as long on a server that is well.
+_STATEMENT_SECONDS = 10.0
 _HTML = "text/html; charset=utf-8"
 _POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none';"
@@ -97,9 +102,10 @@ class Service:
         log_openings(settings)
         clock, vault = Clock(), open_vault(settings)
         async with (
-            open_database(settings) as database,
+            open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
             open_worker(settings, database) as worker,
             open_gate(database, vault, clock) as sign_in,
+            open_courier(settings) as courier,
         ):
             waker = Waker(database)
 
@@ -114,9 +120,12 @@ class Service:
                 waker.wake,
                 drain_account,
                 {
+                    OrderBodies: OrderBodies(database),
                     RefundLanes: RefundLanes(database),
+                    Releases: Releases(database),
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
+                    Courier: courier,
                 },
             )
             waking = asyncio.create_task(waker.run())

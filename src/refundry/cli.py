@@ -195,15 +195,18 @@ def key() -> None:
 @click.option("--kind", type=click.Choice(["secret", "public", "restricted"]), default="secret")
 @click.option("--permission", "permissions", multiple=True, metavar="RESOURCE=RIGHT",
               help="For restricted keys: none, read, write or read_write.")  # fmt: skip
-@click.option("--basis", type=click.Choice(["line", "unit"]), default="line",
+@click.option("--name", help="Of a restricted key, for the API log and the dashboard.")
+@click.option("--version", type=click.Choice(["2021-12-13", "2021-03-23"]),
+              help="The API version; without it, that of the key that is replaced.")  # fmt: skip
+@click.option("--basis", type=click.Choice(["line", "unit"]),
               help="What items[].amount means: the whole element, or one unit.")  # fmt: skip
 @click.option("--old-key", type=click.Choice(["now", "1h", "12h", "24h"]), default="24h",
               help="How long the key that this one replaces stays valid.")  # fmt: skip
 @click.option("--account", help="The account's name; without it, the first one.")
 @with_settings
 def key_create(
-    mode: str, kind: str, permissions: tuple[str, ...], basis: str, old_key: str,
-    account: str | None, **options: object,
+    mode: str, kind: str, permissions: tuple[str, ...], name: str | None, version: str | None,
+    basis: str | None, old_key: str, account: str | None, **options: object,
 ) -> None:  # fmt: skip
     """Make an API key and print it. A secret or public key replaces the one before it."""
     from refundry.access import store
@@ -224,7 +227,9 @@ def key_create(
                 await named_account(database, account),
                 live=mode == "live",
                 kind=kind,
+                name=name,
                 permissions=rights,
+                version=version,
                 item_amount_basis=basis,
                 now=Clock().now(),
                 old_key_lives=timedelta(hours=hours),
@@ -235,7 +240,7 @@ def key_create(
 
 
 def _rights(kind: str, permissions: tuple[str, ...]) -> dict[str, str]:
-    from refundry.access.commands import PERMISSIONS
+    from refundry.access.keys import PERMISSIONS
     from refundry.tenant import RESOURCES
 
     rights: dict[str, str] = {}

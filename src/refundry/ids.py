@@ -1,41 +1,73 @@
 """The one source of new ids and secrets."""
 
+import itertools
 import random
+import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 _source: random.Random = random.SystemRandom()
 
 
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+_now: Callable[[], int] = _milliseconds
+
+
 @contextmanager
 def drawn_from(source: random.Random) -> Generator[None]:
-    """Take ids from a seeded source for the length of the block: for simulations, never else."""
-    global _source
-    before, _source = _source, source
+    """Take ids from a seeded source for the length of the block: for simulations, never else.
+
+    Where an id begins with the time, it begins with a count.
+    """
+    global _source, _now
+    before = _source, _now
+    _source, _now = source, itertools.count(1).__next__
     try:
         yield
     finally:
-        _source = before
+        _source, _now = before
 
 
 def _uuid() -> uuid.UUID:
     return uuid.UUID(int=_source.getrandbits(128), version=4)
 
 
+def _ordered_uuid() -> uuid.UUID:
+    """Version 7 (RFC 9562, 5.7): the milliseconds since 1970, then 74 random bits.
+
+    What is new then stands together in an index. With random ids each row touches a page of its
+    own, and each page is written to the WAL as a whole, once after each checkpoint: with 200,000
+    orders that was most of what a refund wrote. Made in our own time, whatever a test clock says,
+    and nothing relies on the order.
+    """
+    random_bits = _source.getrandbits(74)
+    version_and_more = 0x7000 | random_bits >> 62
+    variant_and_rest = 0b10 << 62 | random_bits & (1 << 62) - 1
+    return uuid.UUID(int=_now() << 80 | version_and_more << 64 | variant_and_rest)
+
+
 def new_uuid() -> str:
-    """A random UUID, for charges, operations, events and tokens."""
+    """A random UUID, for tokens, secrets and what there is little of."""
     return str(_uuid())
 
 
+def new_ordered_uuid() -> str:
+    """A UUID that begins with the time, for charges, operations and events."""
+    return str(_ordered_uuid())
+
+
 def new_refund_id() -> str:
-    """`re_` and a UUID."""
-    return f"re_{_uuid()}"
+    """`re_` and a UUID that begins with the time."""
+    return f"re_{_ordered_uuid()}"
 
 
 def new_fulfillment_id() -> str:
-    """`ful_` and a UUID."""
-    return f"ful_{_uuid()}"
+    """`ful_` and a UUID that begins with the time."""
+    return f"ful_{_ordered_uuid()}"
 
 
 def new_number() -> str:

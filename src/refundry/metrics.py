@@ -1,5 +1,7 @@
 """What Prometheus is told. Counters count what this deployment did since its start."""
 
+from functools import lru_cache
+
 from prometheus_client import REGISTRY as _OWN
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -72,8 +74,20 @@ API_LOG_WAITING = Gauge(
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count an answered request."""
-    REQUESTS.labels(method, route, str(status)).inc()
-    REQUEST_SECONDS.labels(route).observe(seconds)
+    _counter(method, route, status).inc()
+    _histogram(route).observe(seconds)
+
+
+# The library looks its labels up under a lock, which takes longer than to count. Methods are as
+# sent, so their number has no end.
+@lru_cache(maxsize=1024)
+def _counter(method: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(method, route, str(status))
+
+
+@lru_cache(maxsize=1024)
+def _histogram(route: str) -> Histogram:
+    return REQUEST_SECONDS.labels(route)
 
 
 def observe_refund(refund: Refund, *, live: bool) -> None:

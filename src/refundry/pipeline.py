@@ -170,8 +170,9 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         message = f"'{key}' is not a valid Idempotency-Key."
         return problems.problem(400, FieldProblem("invalid_parameter", "Idempotency-Key", message))
+    releases = services.part(idempotency.Releases)
     taken = await idempotency.reserve(
-        services.database, services.vault, call.tenant,
+        services.database, services.vault, call.tenant, releases,
         method="POST", path=path, key=key, body=_comparable(call), now=call.now,
         real_now=services.clock.now(),
     )  # fmt: skip
@@ -184,13 +185,24 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
         answer = _answer_to(error, call.request_id)
         taken.stored = False  # What a transaction stored before it was refused is rolled back.
     except BaseException:
-        await asyncio.shield(taken.release(services.database))
+        await releases.add(taken)
         raise
     if not taken.stored:
-        # Nothing was changed, so a taker-over of the key may answer as it finds.
+        await _keep(services, releases, taken, answer)
+    return answer
+
+
+async def _keep(
+    services: Services, releases: idempotency.Releases, taken: idempotency.Receipt, answer: Answer
+) -> None:
+    """Keep the answer to a request that changed nothing."""
+    try:
+        # As nothing was changed, a taker-over of the key may answer as it finds.
         with contextlib.suppress(idempotency.Overtaken):
             await taken.store(services.database, answer.status, answer.body, sealed=answer.sealed)
-    return answer
+    except BaseException:
+        await releases.add(taken)
+        raise
 
 
 def _comparable(call: Call) -> bytes:
@@ -226,7 +238,7 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.refused(KeyInUse())
         case TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
-        case TimeoutError() | asyncpg.QueryCanceledError():
+        case TimeoutError() | asyncpg.QueryCanceledError() | asyncpg.InsufficientResourcesError():
             log.warning("database_slow", request_id=request_id)
             return problems.problem(503, headers={"Retry-After": "1"})
         case _ if isinstance(error, Unreachable):

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pgbouncer: bool = False
     pool_size: Count = 10
     processes: Count = 1
+    max_connections: Count = 1000
     postgres_user: str | None = None
     public_url: str | None = None
     admin_email: str = "admin@example.com"

@@ -34,6 +34,8 @@ _POLL_SECONDS = 0.5
 _BEAT_SECONDS = 2.0
 _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
+# So long, and no longer, a step waits for a database that fell silent.
+_STATEMENT_SECONDS = 20.0
 # A worker that was not seen for this long is taken for gone.
 SEEN_SECONDS = 15
 log = structlog.get_logger("refundry.worker")
@@ -58,7 +60,10 @@ async def run_worker(settings: Settings) -> None:
     log_openings(settings)
     _open_many_files()
     stopping, wake = asyncio.Event(), asyncio.Event()
-    async with open_database(settings) as database, open_worker(settings, database) as worker:
+    async with (
+        open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
+        open_worker(settings, database) as worker,
+    ):
         wakes = (wake, worker.deliverer.wake)
         _stop_on_signals(stopping, wakes)
         waker, peers = Waker(database), _Peers()

@@ -12,7 +12,14 @@ import pytest
 
 from refundry.app import documented_operations
 from refundry.db.database import Database, open_database
-from refundry.db.listing import Condition, Page, list_ids, list_statement
+from refundry.db.listing import (
+    WALKED_ROWS,
+    Condition,
+    Page,
+    list_ids,
+    list_statement,
+    walk_statement,
+)
 from refundry.hosting import database_ready
 from refundry.http.query import Query, read_filters
 from refundry.settings import Settings
@@ -291,6 +298,19 @@ async def test_a_filter_reads_few_rows_by_index(big: Database, path: str, text: 
     assert not plan.external, plan.text
     most = MORE_ROWS if (path, re.split(r"[=\[]", text)[0]) in FOLLOWS else MOST_ROWS
     assert plan.rows <= most, f"read {plan.rows} rows for {plan.returned}: {plan.text}"
+
+
+WALKED = [(path, text) for path, text in CASES if any(c.walk for c in conditions_of(path, text))]
+
+
+@pytest.mark.parametrize(("path", "text"), WALKED)
+async def test_a_walk_through_the_newest_rows_ends(big: Database, path: str, text: str) -> None:
+    """Before it is known that there are few rows of a kind, or that the planner thinks so."""
+    conditions = conditions_of(path, text)
+    statement, arguments = walk_statement(TENANT, TABLES[path], conditions, Page(PAGE), None)
+    plan = await explain(big, statement, arguments)
+    assert not plan.scanned, plan.text
+    assert plan.rows <= 2 * WALKED_ROWS, plan.text
 
 
 async def _size(database: Database, table: str) -> int:

@@ -85,7 +85,8 @@ async def test_what_was_written_before_is_taken_along(shop: Shop, older: Connect
     await copy_orders(shop, older)
     reported: list[str] = []
     assert await migrate(older, reported.append) == len(migrations()) - 1
-    assert [text.split()[1] for text in reported] == [each.name for each in migrations()[1:]]
+    names = dict.fromkeys(text.split()[1] for text in reported)
+    assert list(names) == [each.name for each in migrations()[1:]]
     async with older.transaction(isolation="repeatable_read", readonly=True):
         assert [each.findings async for each in audit(older)] == [[]]
     for order in orders:

@@ -13,9 +13,11 @@ from refundry.app import documented_operations
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.http.call import Operation, Services
+from refundry.idempotency import Releases
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step
+from refundry.orders.bodies import OrderBodies
 from refundry.pipeline import Gate, Resource
 from refundry.refunds.lanes import RefundLanes
 from refundry.sealing import Vault
@@ -127,7 +129,12 @@ def _services(plant: Plant, database: Database) -> Services:
     async def drain(_account_id: str) -> None:
         raise AssertionError("the simulation moves the one clock there is")
 
-    parts: dict[type, object] = {RefundLanes: RefundLanes(database), Guard: _NoNames([])}
+    parts: dict[type, object] = {
+        OrderBodies: OrderBodies(database),
+        RefundLanes: RefundLanes(database),
+        Releases: Releases(database),
+        Guard: _NoNames([]),
+    }
     return Services(database, plant.settings, plant.clock, plant.vault, lambda: None, drain, parts)
 
 

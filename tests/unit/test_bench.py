@@ -32,6 +32,7 @@ from bench.plan import (
 )
 from bench.progress import Progress, minutes
 from bench.reference import steady_rate
+from bench.settlement import Backlog, to_measures
 from bench.sides import Side, compare
 from bench.stage import BenchFailed
 from bench.statements import EVENT_SEQUENCE, VERSION, Sent, to_script, to_text
@@ -88,11 +89,26 @@ def test_a_round_measures_every_side_and_the_next_one_does_so_in_the_opposite_or
     assert sides == [PLAIN, OWN, HTTP, HTTP, OWN, PLAIN]
 
 
-def test_a_whole_run_is_planned_to_take_less_than_six_minutes() -> None:
+def test_a_whole_run_is_planned_to_take_less_than_eight_minutes() -> None:
     steps = plan_steps(Options(6, 10_000, USUAL))
-    assert sum(step.seconds for step in steps) < 6 * 60
+    assert sum(step.seconds for step in steps) < 8 * 60
     assert sum(step.part is Part.START for step in steps) == STARTS
     assert sum(step.part is Part.ORDERS for step in steps) == len(CLIENTS) * ROUNDS * 2
+
+
+def test_a_backlog_that_grows_is_told_by_its_slope_and_by_what_was_settled() -> None:
+    times = [float(second) for second in range(11)]
+    flat, growing = Backlog(times, [40, 60] * 5 + [40]), Backlog(times, list(range(0, 1100, 100)))
+    of_flat, of_growing = (
+        {measure.name: measure for measure in to_measures(backlog, 400.0, 800.0)}
+        for backlog in (flat, growing)
+    )
+    assert of_flat["settlement_settled"].value == 400
+    assert of_flat["settlement_backlog_growth"].ratio == pytest.approx(0, abs=0.01)
+    assert of_flat["settlement_backlog_max"].value == 60
+    assert of_growing["settlement_settled"].ratio == 0.75
+    assert of_growing["settlement_backlog_growth"].value == pytest.approx(100)
+    assert of_growing["settlement_created"].ratio == 1
 
 
 def test_only_what_was_asked_for_is_planned() -> None:
@@ -222,11 +238,12 @@ def test_growth_asks_for_every_list_with_every_filter() -> None:
 
 
 def test_growth_compares_the_large_tables_with_the_small_ones() -> None:
-    small = Size(10, rates=[100, 300], micros=[1000, 3000], lists={"a": 2.0, "b": 4.0})
-    large = Size(90, rates=[100, 100], micros=[6000], lists={"a": 3.0, "b": 8.0})
+    small = Size(10, [100, 300], [1000, 3000], 10_000, 2.0, {"a": 2.0, "b": 4.0})
+    large = Size(90, [100, 100], [6000], 10_000, 4.0, {"a": 3.0, "b": 8.0})
     assert [measure.line() for measure in compare_sizes(small, large)] == [
         "refunds_32 100 refunds/s 0.500",
         "refunds_32_p99 6.00 ms 0.500",
+        "refunds_32_cpu_postgres 400 us/request 0.500",
         "list_a 3.00 ms 1.500",
         "list_b 8.00 ms 2.000",
         "lists 2.00 lists -",

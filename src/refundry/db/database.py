@@ -1,6 +1,7 @@
 """Database: the pool of connections, and transactions on it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,9 @@ T = TypeVar("T")
 # database ends one of them, which then simply runs again.
 _RETRIES = 5
 _ACQUIRE_TIMEOUT_SECONDS = 10
+_STATEMENT_SECONDS = 60.0
+# How long a server that is asked to stop a statement may take to say that it has.
+_ABANDON_SECONDS = 1.0
 
 Unreachable = (
     OSError,
@@ -29,8 +33,13 @@ Unreachable = (
     asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password among them
     asyncpg.InvalidCatalogNameError,  # there is no such database
+    asyncpg.ReadOnlySQLTransactionError,  # a primary that has become a standby
 )
 """What is raised when the database cannot be reached, or went away in between."""
+
+# What leaves a connection in doubt: a statement nobody waits for any more may still run on it, or
+# it leads to a server that will never write again.
+_SPOILT = (TimeoutError, asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError)
 
 
 class Session(Protocol):
@@ -58,7 +67,12 @@ Tx = Session
 
 
 class Database:
-    """A pool of connections to one PostgreSQL."""
+    """A pool of connections to one PostgreSQL.
+
+    A statement that takes rows as arrays hides one of them behind a subquery: `unnest($1::text[],
+    (SELECT $2::text[]))`. A planner that sees all lengths finds the plan for just these cheaper
+    than the one it could keep, and plans anew each time, which may cost more than the statement.
+    """
 
     def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
         self._pool = pool
@@ -67,12 +81,16 @@ class Database:
     async def connection(self) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
         """A connection of one's own for a while."""
         async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
-            yield connection
+            try:
+                yield connection
+            except _SPOILT:
+                await _abandon(connection)
+                raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
         """A transaction: committed at the end, rolled back on an exception."""
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, _transaction(connection):
             yield connection
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -120,10 +138,17 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncGenerator[Database]:
-    """Connect to the external database, or to the running server of the data directory."""
+async def open_database(
+    settings: Settings, *, statement_seconds: float = _STATEMENT_SECONDS
+) -> AsyncGenerator[Database]:
+    """Connect to the external database, or to the running server of the data directory.
+
+    statement_seconds: how long a statement may take.
+    """
+    arguments = connect_arguments(settings)
+    arguments["command_timeout"] = statement_seconds
     async with asyncpg.create_pool(
-        **connect_arguments(settings),
+        **arguments,
         min_size=1,
         max_size=settings.pool_size,
         max_inactive_connection_lifetime=300,
@@ -159,7 +184,39 @@ def connect_arguments(settings: Settings) -> dict[str, Any]:
     else:
         # In transaction mode the next statement may meet another server connection.
         arguments["statement_cache_size"] = 0
-    return arguments | {"command_timeout": 60, "timeout": 10}
+    return arguments | {"command_timeout": _STATEMENT_SECONDS, "timeout": 10}
+
+
+@asynccontextmanager
+async def _transaction(
+    connection: "asyncpg.pool.PoolConnectionProxy[Record]",
+) -> AsyncGenerator[None]:
+    """A transaction that is undone by ending its connection where that is in doubt or gone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except _SPOILT:
+        raise
+    except BaseException:
+        with contextlib.suppress(asyncpg.InterfaceError):  # the connection is gone
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+async def _abandon(connection: "asyncpg.pool.PoolConnectionProxy[Record]") -> None:
+    """End a connection: at once where its server does not answer.
+
+    A server that lives is given the time to stop what runs on it, as it would otherwise go on,
+    and keep its locks, for nobody.
+    """
+    try:
+        with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
+            async with asyncio.timeout(_ABANDON_SECONDS):
+                await connection.execute("ROLLBACK")
+    finally:
+        connection.terminate()
 
 
 async def _no_reset(_connection: object) -> None:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from refundry.db.database import Database
+from refundry.db.database import Database, Record
 from refundry.tenant import Tenant
+
+# So many take a millisecond. Of what a twentieth of the rows have, a page is among a third of them.
+WALKED_ROWS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,15 @@ class Condition:
     each: where the argument is a list and the condition is that this expression is among its
     values: an index with (each, created_at, seq) then gives the page value by value.
     bound: what follows from the condition for created_at.
+    walk: look through the newest rows first, whatever the planner thinks. For columns that have no
+    b-tree, or change so fast that their statistics are old.
     """
 
     sql: str
     argument: Any
     each: str | None = None
     bound: "Bound | None" = None
+    walk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,13 @@ async def list_ids(
         position = await _find_position(database, tenant, table, cursor)
         if position is None:
             return None
-    statement, arguments = list_statement(tenant, table, conditions, page, position)
-    rows = await database.fetch_planned(statement, *arguments)
+    rows: list[Record] = []
+    if any(condition.walk for condition in conditions):
+        statement, arguments = walk_statement(tenant, table, conditions, page, position)
+        rows = await database.fetch_planned(statement, *arguments)
+    if len(rows) <= page.limit:  # there may be more
+        statement, arguments = list_statement(tenant, table, conditions, page, position)
+        rows = await database.fetch_planned(statement, *arguments)
     ids = [row["id"] for row in rows]
     more = len(ids) > page.limit
     ids = ids[: page.limit]
@@ -87,6 +98,31 @@ async def _find_position(
     return Position(row["created_at"], row["seq"]) if row else None
 
 
+def walk_statement(
+    tenant: Tenant,
+    table: str,
+    conditions: Sequence[Condition],
+    page: Page,
+    position: Position | None,
+) -> tuple[str, list[Any]]:
+    """As `list_statement`, but among the next rows in the list's order only.
+
+    If it finds a whole page, that is the page: it begins where the list does and skips nothing.
+    """
+    where, arguments = _tenant_and_position(tenant, page, position)
+    bounds = where.copy()
+    for condition in conditions:
+        arguments.append(condition.argument)
+        place = f"${len(arguments)}"
+        where.append("(" + condition.sql.format(place) + ")")
+        if condition.bound is not None and not condition.bound.unless:
+            bounds.append(condition.bound.sql.format(place))
+    order = _order(page)
+    newest = f"SELECT t.* FROM {table} t WHERE {' AND '.join(bounds)} {order} LIMIT {WALKED_ROWS:d}"
+    limit = f"LIMIT {page.limit + 1:d}"
+    return f"{_select(f'({newest})', where, order)} {limit}", arguments
+
+
 def list_statement(
     tenant: Tenant,
     table: str,
@@ -98,11 +134,7 @@ def list_statement(
 
     position: of the page's cursor, if it has one.
     """
-    arguments: list[Any] = [tenant.account_id, tenant.live]
-    where = ["t.account_id = $1", "t.live = $2"]
-    if position is not None:
-        arguments += [position.created_at, position.seq]
-        where.append(f"(t.created_at, t.seq) {'<' if page.after is not None else '>'} ($3, $4)")
+    where, arguments = _tenant_and_position(tenant, page, position)
     spread: tuple[str, str] | None = None
     bounds: list[tuple[str, str]] = []
     for condition in conditions:
@@ -114,14 +146,30 @@ def list_statement(
             where.append("(" + condition.sql.format(place) + ")")
         if condition.bound is not None:
             bounds.append((condition.bound.sql.format(place), condition.bound.unless))
-    way = "ASC" if page.before is not None else "DESC"
-    order = f"ORDER BY t.created_at {way}, t.seq {way} LIMIT {page.limit + 1:d}"
+    order = f"{_order(page)} LIMIT {page.limit + 1:d}"
     if spread is None:
         return _rows(table, where, bounds, order), arguments
     expression, place = spread
     rows = _rows(table, [*where, f"{expression} = one.value"], bounds, order)
     values = f"unnest({place}::text[]) AS one (value)"
     return f"SELECT t.id FROM {values} CROSS JOIN LATERAL ({rows}) t {order}", arguments
+
+
+def _tenant_and_position(
+    tenant: Tenant, page: Page, position: Position | None
+) -> tuple[list[str], list[Any]]:
+    """What every row of a page fulfils, and the first arguments."""
+    arguments: list[Any] = [tenant.account_id, tenant.live]
+    where = ["t.account_id = $1", "t.live = $2"]
+    if position is not None:
+        arguments += [position.created_at, position.seq]
+        where.append(f"(t.created_at, t.seq) {'<' if page.after is not None else '>'} ($3, $4)")
+    return where, arguments
+
+
+def _order(page: Page) -> str:
+    way = "ASC" if page.before is not None else "DESC"
+    return f"ORDER BY t.created_at {way}, t.seq {way}"
 
 
 def _rows(table: str, where: Sequence[str], bounds: Sequence[tuple[str, str]], order: str) -> str:

@@ -29,8 +29,8 @@ from refundry.domain.order import Order
 from refundry.domain.refusal import InvalidField
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http.document import to_json, to_json_text
-from refundry.idempotency import Receipt
-from refundry.ids import new_dispute_id, new_sales_transaction_id, new_uuid
+from refundry.idempotency import Keeper
+from refundry.ids import new_dispute_id, new_ordered_uuid, new_sales_transaction_id
 from refundry.orders.commands import lock_or_refuse
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import StoredOrder
@@ -43,7 +43,7 @@ class Told:
 
     tenant: Tenant
     now: datetime
-    receipt: Receipt | None = None
+    receipt: Keeper | None = None
 
 
 async def create_dispute(
@@ -153,8 +153,8 @@ async def _resolve(
         ended, made = win(change, dispute, last=last), list[SalesTransaction]()
     else:
         ended, made = lose(
-            change, dispute, amount=amount, fraud=resolution.fraud, last=last, new_id=new_uuid,
-            new_sales_id=new_sales_transaction_id,
+            change, dispute, amount=amount, fraud=resolution.fraud, last=last,
+            new_id=new_ordered_uuid, new_sales_id=new_sales_transaction_id,
         )  # fmt: skip
     await store.close_dispute(tx, tenant, ended)
     await _record(tx, tenant, stored, change, ended, made)

@@ -45,7 +45,7 @@ class Filter:
     have, where `*` in the argument is a wildcard. most: how many values a multi-value filter takes;
     spread: read each of its values by an index that has them in the order of the list.
     since: of a time, the earlier one that the list is ordered by; its sql takes the sign and the
-    argument as `{sign}` and `{{}}`.
+    argument as `{sign}` and `{{}}`. walk: see Condition.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Filter:
     most: int | None = None
     spread: bool = False
     since: Bound | None = None
+    walk: bool = False
 
 
 class Query:
@@ -162,11 +163,12 @@ def _condition(each: Filter, operator: str | None, value: str) -> Condition:
         argument = parse_timestamp(value)
         if argument is None:
             raise invalid(each.name, value, f"{value} is not a valid timestamp.")
-        return Condition(f"{each.sql} {sign} {{}}::timestamptz", argument, bound=_bound(each, sign))
+        sql = f"{each.sql} {sign} {{}}::timestamptz"
+        return Condition(sql, argument, bound=_bound(each, sign), walk=each.walk)
     argument = parse_numeral(value)
     if argument is None or abs(argument) >= Decimal(10) ** 18:
         raise invalid(each.name, value)
-    return Condition(f"{each.sql} {sign} {{}}::numeric", argument)
+    return Condition(f"{each.sql} {sign} {{}}::numeric", argument, walk=each.walk)
 
 
 def _bound(each: Filter, sign: str) -> Bound | None:

@@ -19,7 +19,7 @@ from refundry.domain.event import Change, Draft
 from refundry.domain.fulfillment import settle_authorization, settle_capture
 from refundry.domain.refund import Refund, RefundState
 from refundry.errors import required
-from refundry.ids import new_uuid
+from refundry.ids import new_ordered_uuid, new_uuid
 from refundry.metrics import observe_refund
 from refundry.orders.recording import Recording, Rendered
 from refundry.orders.store import OrderKey, StoredOrder, lock_order, lock_orders, order_key
@@ -245,7 +245,7 @@ async def submit_refunds(
 
 def _submit(ledger: Ledger, key: OrderKey, refunds: Sequence[StoredRefund], now: datetime) -> None:
     change = Change(ledger.orders[key].order, now)
-    settlement.submit(change, [each.refund for each in refunds], new_uuid)
+    settlement.submit(change, [each.refund for each in refunds], new_ordered_uuid)
     ledger.record(key, change, refunds)
 
 

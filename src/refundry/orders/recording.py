@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from refundry.db.database import Tx
 from refundry.domain.event import Change, Draft
 from refundry.http.document import to_json_text
-from refundry.ids import new_uuid
+from refundry.ids import new_ordered_uuid
 from refundry.orders.saving import Saving, save_orders
 from refundry.orders.store import OrderFacts, OrderKey, StoredOrder, order_key
 from refundry.orders.wire import charge_view, order_view
@@ -57,7 +57,7 @@ class Recording:
             rendered = (render(draft) if render else None) or _ordinary(draft, tenant, kept)
             self._events.append(
                 NewEvent(
-                    tenant, order.id, order.event_sequence + number, time, new_uuid(),
+                    tenant, order.id, order.event_sequence + number, time, new_ordered_uuid(),
                     draft.type.value, rendered.object, rendered.previous, rendered.sealed_token,
                 )
             )  # fmt: skip

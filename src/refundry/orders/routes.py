@@ -12,13 +12,14 @@ from refundry.http.document import to_json
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.orders import commands, schemas
+from refundry.orders.bodies import OrderBodies
 from refundry.orders.fulfillments import (
     StoredFulfillment,
     find_fulfillments,
     read_fulfillment,
 )
 from refundry.orders.reading import read_order
-from refundry.orders.store import StoredOrder, find_order, find_orders
+from refundry.orders.store import StoredOrder, find_orders, order_key
 from refundry.orders.wire import charge_view, fulfillment_view, order_view, source_resource
 from refundry.tenant import Tenant
 
@@ -63,7 +64,7 @@ _AFTER_CREATION = Bound(
 _UPDATED_AFTER_CREATION = Bound("t.created_at {sign} {{}}::timestamptz + interval '1 second'")
 ORDER_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
-    Filter("updatedTime", Kind.TIME, "t.updated_at", since=_UPDATED_AFTER_CREATION),
+    Filter("updatedTime", Kind.TIME, "t.updated_at", since=_UPDATED_AFTER_CREATION, walk=True),
     *(Filter(state, Kind.TIME, f"t.{state}_at", since=_AFTER_CREATION) for state in _STATE_TIMES),
     *(
         Filter(
@@ -75,7 +76,9 @@ ORDER_FILTERS = (
         for state in _FRAUD_STATES
     ),
     Filter("totalAmount", Kind.NUMBER, "t.total_minor * 10::numeric ^ -t.exponent"),
-    Filter("refundedAmount", Kind.NUMBER, "t.refunded_minor * 10::numeric ^ -t.exponent"),
+    Filter(
+        "refundedAmount", Kind.NUMBER, "t.refunded_minor * 10::numeric ^ -t.exponent", walk=True
+    ),
     Filter("ids", Kind.ANY, "t.id"),
     Filter("upstreamIds", Kind.ANY, "t.upstream_id"),
     Filter("state", Kind.EQUAL, "t.state", values=tuple(s.value for s in OrderState)),
@@ -137,11 +140,13 @@ async def post_order_update(call: Call) -> Answer:
 
 async def get_order(call: Call) -> Answer:
     """Read an order."""
-    stored = await find_order(call.database, call.tenant, call.path["id"])
-    if stored is None:
+    bodies = call.services.part(OrderBodies)
+    body = await bodies.find(
+        order_key(call.tenant, call.path["id"]), expand=call.query.flag("expand")
+    )
+    if body is None:
         raise NotFound("Order", call.path["id"])
-    view = order_view(stored, live=call.tenant.live, expand=call.query.flag("expand"))
-    return Answer(200, to_json(view))
+    return Answer(200, body)
 
 
 async def get_orders(call: Call) -> Answer:

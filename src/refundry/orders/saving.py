@@ -125,7 +125,7 @@ async def _insert_lines(tx: Tx, tenant: Tenant, stored: StoredOrder) -> None:
           FROM unnest($4::smallint[], $5::text[], $6::text[], $7::integer[], $8::text[],
                       $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                       $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::text[],
-                      $19::text[], $20::text[], $21::text[])
+                      $19::text[], $20::text[], (SELECT $21::text[]))
                AS l (position, id, sku_id, quantity, ordered, captured, cancelled, processing,
                      held, refunded, fulfilled, gone, captured_units, returned_units, state,
                      state_times, details, subscription_id)
@@ -183,7 +183,7 @@ async def _insert_operations(tx: Tx, operations: Sequence[_Of[Operation]]) -> No
                       $7::bigint[], $8::text[], $9::timestamptz[], $10::timestamptz[],
                       $11::text[], $12::smallint[], $13::integer[], $14::text[], $15::text[],
                       $16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::text[],
-                      $21::bigint[])
+                      (SELECT $21::bigint[]))
                WITH ORDINALITY
                AS o (account_id, live, order_id, id, charge_id, kind, amount_minor, state,
                      created_at, updated_at, fulfillment_id, entry, units, share_lines, shares,
@@ -229,7 +229,8 @@ async def _update_lines(tx: Tx, lines: Sequence[_Of[Line]]) -> None:
                returned_units = n.returned_units, state = n.state, state_times = n.state_times
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::smallint[], $5::text[],
                       $6::text[], $7::text[], $8::text[], $9::text[], $10::integer[],
-                      $11::integer[], $12::integer[], $13::integer[], $14::text[], $15::text[])
+                      $11::integer[], $12::integer[], $13::integer[], $14::text[],
+                      (SELECT $15::text[]))
                AS n (account_id, live, order_id, position, captured, cancelled, processing, held,
                      refunded, fulfilled, gone, captured_units, returned_units, state, state_times)
          WHERE l.account_id = n.account_id AND l.live = n.live AND l.order_id = n.order_id
@@ -246,7 +247,7 @@ async def _update_charge_states(tx: Tx, charges: Sequence[_Of[Charge]]) -> None:
     await tx.execute(
         """
         UPDATE charges c SET state = n.state
-          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[])
+          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], (SELECT $5::text[]))
                AS n (account_id, live, order_id, id, state)
          WHERE c.account_id = n.account_id AND c.live = n.live AND c.order_id = n.order_id
            AND c.id = n.id
@@ -272,7 +273,7 @@ async def _update_operations(tx: Tx, operations: Sequence[_Of[Operation]]) -> No
                attention_since = NULL,
                sealed_bank_details = CASE WHEN n.state = 'pending' THEN o.sealed_bank_details END
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[],
-                      $6::timestamptz[], $7::text[], $8::text[], $9::text[])
+                      $6::timestamptz[], $7::text[], $8::text[], (SELECT $9::text[]))
                AS n (account_id, live, order_id, id, state, updated_at, failure_code,
                      failure_message, failure_reason)
          WHERE o.account_id = n.account_id AND o.live = n.live AND o.order_id = n.order_id
@@ -300,7 +301,7 @@ async def _update_chargebacks(tx: Tx, operations: Sequence[_Of[Operation]]) -> N
            SET share_lines = n.share_lines::smallint[], shares = n.shares::bigint[],
                owed_minor = n.owed_minor
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[], $6::text[],
-                      $7::bigint[])
+                      (SELECT $7::bigint[]))
                AS n (account_id, live, order_id, id, share_lines, shares, owed_minor)
          WHERE o.account_id = n.account_id AND o.live = n.live AND o.order_id = n.order_id
            AND o.id = n.id AND o.dispute_id IS NOT NULL AND o.owed_minor > n.owed_minor
@@ -333,7 +334,7 @@ async def _update_orders(tx: Tx, orders: Sequence[tuple[Tenant, Order]]) -> None
                       $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
                       $18::timestamptz[], $19::timestamptz[], $20::timestamptz[],
                       $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
-                      $24::timestamptz[], $25::timestamptz[], $26::timestamptz[])
+                      $24::timestamptz[], $25::timestamptz[], (SELECT $26::timestamptz[]))
                AS n (account_id, live, id, updated_at, version, event_sequence, last_event_at,
                      state, previous_state, captured_minor, cancelled_minor, refunded_minor,
                      fraud_state, open_return_refunds, pending_payment_at, in_review_at,

@@ -139,7 +139,7 @@ async def lock_orders(tx: Tx, keys: Iterable[OrderKey]) -> dict[OrderKey, Stored
     locked = await tx.fetch(
         """
         SELECT o.account_id, o.live, o.id
-          FROM unnest($1::text[], $2::boolean[], $3::text[]) AS k (account_id, live, id)
+          FROM unnest($1::text[], $2::boolean[], (SELECT $3::text[])) AS k (account_id, live, id)
           JOIN orders o ON o.account_id = k.account_id AND o.live = k.live AND o.id = k.id
          ORDER BY o.account_id, o.live, o.id
            FOR UPDATE OF o SKIP LOCKED
@@ -147,15 +147,47 @@ async def lock_orders(tx: Tx, keys: Iterable[OrderKey]) -> dict[OrderKey, Stored
         *columns(sorted(set(keys)), 3),
     )
     # The lock comes first and the reading after it, as in `lock_order`.
-    rows = await tx.fetch(
+    return await find_orders_by_key(tx, [(row[0], row[1], row[2]) for row in locked])
+
+
+async def find_orders_by_key(
+    session: Session, keys: Sequence[OrderKey]
+) -> dict[OrderKey, StoredOrder]:
+    """The orders with these keys, of any accounts."""
+    rows = await session.fetch(
         _SELECT
         + """
-          JOIN unnest($1::text[], $2::boolean[], $3::text[]) AS k (account_id, live, id)
+          JOIN unnest($1::text[], $2::boolean[], (SELECT $3::text[])) AS k (account_id, live, id)
             ON o.account_id = k.account_id AND o.live = k.live AND o.id = k.id
         """,
-        *columns([tuple(row) for row in locked], 3),
+        *columns(keys, 3),
     )
     return {(row["account_id"], row["live"], row["id"]): _stored(row) for row in rows}
+
+
+Stamp = tuple[int, int, datetime, datetime | None]
+"""Version, event sequence, time of update and of the last event: no two states of an order have
+all four in common. Each change raises the version; the times tell apart what two servers made of
+the same version, where one went on without the other's last commits."""
+
+
+def stamp(order: Order) -> Stamp:
+    """The stamp of an order as it was read."""
+    return order.version, order.event_sequence, order.updated_at, order.last_event_at
+
+
+async def find_stamps(session: Session, keys: Sequence[OrderKey]) -> dict[OrderKey, Stamp]:
+    """The present stamps of orders: the cheapest way to learn that they are what they were."""
+    rows = await session.fetch(
+        """
+        SELECT k.place, o.version, o.event_sequence, o.updated_at, o.last_event_at
+          FROM unnest($1::text[], $2::boolean[], (SELECT $3::text[]))
+               WITH ORDINALITY AS k (account_id, live, id, place)
+          JOIN orders o ON o.account_id = k.account_id AND o.live = k.live AND o.id = k.id
+        """,
+        *columns(keys, 3),
+    )
+    return {keys[row[0] - 1]: (row[1], row[2], row[3], row[4]) for row in rows}
 
 
 def columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:

@@ -89,7 +89,7 @@ WITH written AS (
     SELECT e.account_id, e.live, e.order_id, e.sequence, e.id, e.type, e.object, e.previous,
            e.sealed, e.created_at, {SUBSCRIBED}
       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-                  $7::text[], $8::text[], $9::bytea[], $10::timestamptz[])
+                  $7::text[], $8::text[], $9::bytea[], (SELECT $10::timestamptz[]))
            WITH ORDINALITY
            AS e (account_id, live, order_id, sequence, id, type, object, previous, sealed,
                  created_at, place)

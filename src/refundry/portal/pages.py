@@ -131,6 +131,21 @@ FLASHES = {
     "refunded": "Refund submitted.",
     "mode": "Mode changed.",
     "saved": "Saved.",
+    "return-created": "Return created.",
+    "return-accepted": "Return accepted.",
+    "units-accepted": "Units accepted. The refund follows with the last of them.",
+    "fulfilled": "Items fulfilled.",
+    "cancelled": "Items cancelled.",
+    "dispute-opened": "Dispute opened.",
+    "dispute-closed": "Dispute closed.",
+    "key-deleted": "Key deleted.",
+    "versions": "All keys have this version now.",
+    "webhook-created": "Webhook created.",
+    "webhook-deleted": "Webhook deleted.",
+    "enabled": "Webhook enabled.",
+    "disabled": "Webhook disabled.",
+    "resent": "The event is being sent again, once.",
+    "once": "This form was sent before; it was done once.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""
@@ -138,9 +153,12 @@ FLASHES = {
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """Server-sent events, each as it comes up."""
+    """A body in parts, each sent as it comes up; without other headers server-sent events."""
 
     events: AsyncIterator[bytes]
+    headers: Mapping[str, str] = field(
+        default_factory=lambda: {**HEADERS, "Content-Type": "text/event-stream"}
+    )
 
 
 Handler = Callable[[Visit], Awaitable[Answer | Streamed]]
@@ -208,9 +226,11 @@ class PageResource:
 
 
 async def _stream(streamed: Streamed, receive: Receive, send: Send) -> None:
-    """Send events until there are no more or the browser is gone."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-    headers.append((b"content-type", b"text/event-stream"))
+    """Send parts until there are no more or the browser is gone.
+
+    After a failure the body is left without its end, so that no part passes for the whole.
+    """
+    headers = [(name.lower().encode(), value.encode()) for name, value in streamed.headers.items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def run() -> None:
@@ -223,7 +243,9 @@ async def _stream(streamed: Streamed, receive: Receive, send: Send) -> None:
     await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
     for task in (sending, gone):
         task.cancel()
-    await asyncio.gather(sending, gone, return_exceptions=True)
+    failed, _ = await asyncio.gather(sending, gone, return_exceptions=True)
+    if isinstance(failed, Exception):
+        log.error("stream_failed", exc_info=failed)
 
 
 async def _gone(receive: Receive) -> None:

@@ -5,7 +5,25 @@ from starlette.types import ASGIApp
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
-from refundry.portal import new_refund, orders, refund_details, refunds, sign_in
+from refundry.portal import (
+    api_keys,
+    api_logs,
+    dispute_actions,
+    disputes,
+    events,
+    fulfilment,
+    new_refund,
+    new_return,
+    orders,
+    refund_details,
+    refunds,
+    return_acceptance,
+    returns,
+    sign_in,
+    transactions,
+    webhook_form,
+    webhooks,
+)
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
 
@@ -34,6 +52,18 @@ PAGES: tuple[Page, ...] = (
     *orders.PAGES,
     *refunds.PAGES,
     *refund_details.PAGES,
+    *new_return.PAGES,
+    *returns.PAGES,
+    *return_acceptance.PAGES,
+    *fulfilment.PAGES,
+    *disputes.PAGES,
+    *dispute_actions.PAGES,
+    *transactions.PAGES,
+    *api_keys.PAGES,
+    *webhook_form.PAGES,
+    *webhooks.PAGES,
+    *events.PAGES,
+    *api_logs.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )

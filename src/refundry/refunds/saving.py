@@ -64,7 +64,7 @@ async def save_refunds(tx: Tx, savings: Sequence[RefundSaving], vault: Vault) ->
                attention_since = CASE WHEN n.attention THEN r.attention_since END
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[], $6::bigint[],
                       $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
-                      $12::bytea[], $13::bytea[], $14::boolean[], $15::boolean[])
+                      $12::bytea[], $13::bytea[], $14::boolean[], (SELECT $15::boolean[]))
                AS n (account_id, live, order_id, id, state, refunded_minor, refunded_shares,
                      elements, failure_reason, metadata, token_expires_at, token_hash,
                      sealed_token, submitted, attention)
@@ -111,7 +111,7 @@ async def _insert_parts(tx: Tx, savings: Sequence[RefundSaving]) -> None:
                                   amount_minor, open)
         SELECT account_id, live, order_id, refund_id, operation_id, charge_id, amount_minor, open
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[], $6::text[],
-                      $7::bigint[], $8::boolean[])
+                      $7::bigint[], (SELECT $8::boolean[]))
                AS p (account_id, live, order_id, refund_id, operation_id, charge_id,
                      amount_minor, open)
         """,
@@ -135,7 +135,7 @@ async def _close_parts(tx: Tx, savings: Sequence[RefundSaving]) -> None:
     await tx.execute(
         """
         UPDATE refund_parts p SET open = false
-          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[])
+          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], (SELECT $5::text[]))
                AS n (account_id, live, order_id, refund_id, operation_id)
          WHERE p.account_id = n.account_id AND p.live = n.live AND p.order_id = n.order_id
            AND p.refund_id = n.refund_id AND p.operation_id = n.operation_id AND p.open

@@ -15,7 +15,7 @@ from refundry.domain.money import find_currency
 from refundry.domain.order import Line, Order, OrderState, hold
 from refundry.domain.refund import Element, Part, Refund, RefundState, RefundType, Token
 from refundry.errors import required
-from refundry.ids import new_uuid
+from refundry.ids import new_ordered_uuid
 from refundry.orders.store import (
     OrderKey,
     cells_text,
@@ -83,7 +83,7 @@ async def find_refundables(session: Session, keys: Sequence[OrderKey]) -> dict[O
                        FROM order_lines l
                       WHERE l.account_id = o.account_id AND l.live = o.live AND l.order_id = o.id
                       ORDER BY l.position) AS lines
-          FROM unnest($1::text[], $2::boolean[], $3::text[]) AS k (account_id, live, id)
+          FROM unnest($1::text[], $2::boolean[], (SELECT $3::text[])) AS k (account_id, live, id)
           JOIN orders o ON o.account_id = k.account_id AND o.live = k.live AND o.id = k.id
         """,
         [key[0] for key in keys],
@@ -184,7 +184,7 @@ _INSERT_REFUNDS = f"""
 WITH free AS (
     SELECT o.account_id, o.live, o.id, a.version, a.event_sequence, a.last_event_at, a.updated_at
       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::integer[], $5::integer[],
-                  $6::bigint[], $7::timestamptz[], $8::timestamptz[])
+                  $6::bigint[], $7::timestamptz[], (SELECT $8::timestamptz[]))
            AS a (account_id, live, id, read_version, version, event_sequence, last_event_at,
                  updated_at)
       JOIN orders o ON o.account_id = a.account_id AND o.live = a.live AND o.id = a.id
@@ -199,7 +199,7 @@ WITH free AS (
     RETURNING o.account_id, o.live, o.id, o.currency, o.exponent, o.invoice_id
 ), lines AS (
     UPDATE order_lines l SET held = n.held::bigint[]
-      FROM unnest($9::text[], $10::boolean[], $11::text[], $12::smallint[], $13::text[])
+      FROM unnest($9::text[], $10::boolean[], $11::text[], $12::smallint[], (SELECT $13::text[]))
            AS n (account_id, live, order_id, position, held)
       JOIN bumped b ON b.account_id = n.account_id AND b.live = n.live AND b.id = n.order_id
      WHERE l.account_id = n.account_id AND l.live = n.live AND l.order_id = n.order_id
@@ -213,7 +213,7 @@ WITH free AS (
            r.share_lines::smallint[], r.shares::bigint[], r.submit_due_at
       FROM unnest($14::text[], $15::boolean[], $16::text[], $17::text[], $18::timestamptz[],
                   $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[],
-                  $25::text[], $26::text[], $27::timestamptz[])
+                  $25::text[], $26::text[], (SELECT $27::timestamptz[]))
            WITH ORDINALITY
            AS r (account_id, live, order_id, id, created_at, type, amount_minor, elements,
                  sku_ids, reason, metadata, share_lines, shares, submit_due_at, place)
@@ -225,7 +225,7 @@ WITH free AS (
     SELECT b.account_id, b.live, b.id, e.sequence, e.id, e.type, e.object, e.created_at,
            {SUBSCRIBED}
       FROM unnest($28::text[], $29::boolean[], $30::text[], $31::bigint[], $32::text[],
-                  $33::text[], $34::text[], $35::timestamptz[])
+                  $33::text[], $34::text[], (SELECT $35::timestamptz[]))
            WITH ORDINALITY
            AS e (account_id, live, order_id, sequence, id, type, object, created_at, place)
       JOIN bumped b ON b.account_id = e.account_id AND b.live = e.live AND b.id = e.order_id
@@ -310,7 +310,7 @@ def _event_columns(news: Sequence[NewRefund]) -> list[list[Any]]:
         [new.tenant.live for new, *_ in rows],
         [new.order.id for new, *_ in rows],
         [sequence for _, sequence, _, _ in rows],
-        [new_uuid() for _ in rows],
+        [new_ordered_uuid() for _ in rows],
         [kind for _, _, kind, _ in rows],
         [new.text for new, *_ in rows],
         [time for *_, time in rows],
@@ -386,7 +386,7 @@ async def refunds_of_operations(
     rows = await session.fetch(
         f"""
         SELECT k.operation_id, r.*
-          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[])
+          FROM unnest($1::text[], $2::boolean[], $3::text[], (SELECT $4::text[]))
                AS k (account_id, live, order_id, operation_id)
           JOIN refund_parts k_p
             ON k_p.account_id = k.account_id AND k_p.live = k.live AND k_p.order_id = k.order_id
@@ -420,7 +420,7 @@ async def unsubmitted_refunds(
     rows = await session.fetch(
         f"""
         SELECT k.account_id AS key_account, k.live AS key_live, r.*
-          FROM unnest($1::text[], $2::boolean[], $3::text[], $4::timestamptz[])
+          FROM unnest($1::text[], $2::boolean[], $3::text[], (SELECT $4::timestamptz[]))
                AS k (account_id, live, order_id, until)
          CROSS JOIN LATERAL ({_SELECT}
                 WHERE r.account_id = k.account_id AND r.live = k.live

@@ -102,7 +102,7 @@ async def insert_return(tx: Tx, tenant: Tenant, goods: Return, order: Order) -> 
         INSERT INTO return_items (account_id, live, order_id, return_id, place, line_position,
                                   sku_id, quantity)
         SELECT $1, $2, $3, $4, i.place, i.position, i.sku_id, i.quantity
-          FROM unnest($5::smallint[], $6::smallint[], $7::text[], $8::integer[])
+          FROM unnest($5::smallint[], $6::smallint[], $7::text[], (SELECT $8::integer[]))
                AS i (place, position, sku_id, quantity)
         """,
         tenant.account_id, tenant.live, goods.order_id, goods.id,
@@ -132,7 +132,7 @@ async def save_return(tx: Tx, tenant: Tenant, goods: Return) -> None:
     await tx.execute(
         """
         UPDATE return_items r SET accepted = i.accepted, amount_minor = i.amount
-          FROM unnest($5::smallint[], $6::integer[], $7::bigint[])
+          FROM unnest($5::smallint[], $6::integer[], (SELECT $7::bigint[]))
                AS i (position, accepted, amount)
          WHERE r.account_id = $1 AND r.live = $2 AND r.order_id = $3 AND r.return_id = $4
            AND r.line_position = i.position

@@ -180,7 +180,7 @@ WITH told AS (
            due_at, status, error, response
       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::smallint[],
                   $6::smallint[], $7::timestamptz[], $8::integer[], $9::text[],
-                  $10::timestamptz[], $11::smallint[], $12::text[], $13::bytea[])
+                  $10::timestamptz[], $11::smallint[], $12::text[], (SELECT $13::bytea[]))
            AS t (account_id, live, webhook_id, event_id, number, attempt, started_at, duration_ms,
                  state, due_at, status, error, response)
 ), moved AS (
@@ -201,7 +201,7 @@ WITH told AS (
 ), health AS (
     SELECT account_id, live, webhook_id, success_at, failing_since
       FROM unnest($14::text[], $15::boolean[], $16::text[], $17::timestamptz[],
-                  $18::timestamptz[])
+                  (SELECT $18::timestamptz[]))
            AS h (account_id, live, webhook_id, success_at, failing_since)
 ), fared AS (
     UPDATE webhooks w
