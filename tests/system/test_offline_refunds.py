@@ -3,8 +3,10 @@
 F-14, the element in a merchant's page, is in tests/browser.
 """
 
+import time
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -384,13 +386,36 @@ def test_ten_refused_submissions_lock_a_token_for_an_hour(api: Api, shopper: Api
     expect(give(shopper, made, MAX))
 
 
-def test_calls_of_shoppers_are_not_in_the_api_log(service: Service, api: Api, shopper: Api) -> None:
+def test_the_api_log_has_the_calls_without_details_and_token(
+    service: Service, account: Account, api: Api, shopper: Api
+) -> None:
     made = waiting(api, "Q")
     start = service.log_size()
+    expect(give(shopper, made, {**MAX, "iban": "DE89370400440532013001"}), 400)
     expect(give(shopper, made, MAX))
+    rows = logged_calls(service, account)
+    assert [row["status"] for row in rows] == [400, 200]
+    kept = "".join(row["text"] for row in rows)
     token = made["tokenInformation"]["token"]
+    for secret in (IBAN, "DE89370400440532013001", "Max Muster", token):
+        assert secret not in kept
     assert token not in service.log_since(start)
     assert "refund-tokens/{token}" in service.log_since(start)
+
+
+def logged_calls(service: Service, account: Account) -> list[Any]:
+    """The newest two calls of tokens in the API log, which is written a moment later."""
+    deadline = time.monotonic() + 10
+    while True:
+        rows = run_sql(
+            service.data_dir,
+            "SELECT status, l::text AS text FROM api_log l WHERE method = 'POST'"
+            " AND account_id = $1 AND path LIKE '%refund-tokens%' ORDER BY id DESC LIMIT 2",
+            account.account_id,
+        )
+        if [row["status"] for row in rows] == [200, 400] or time.monotonic() > deadline:
+            return rows[::-1]
+        time.sleep(0.1)
 
 
 def test_the_order_counts_what_the_other_source_paid_meanwhile(api: Api, shopper: Api) -> None:

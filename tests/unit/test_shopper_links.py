@@ -9,7 +9,7 @@ from refundry.clock import Clock
 from refundry.languages.language import language
 from refundry.sealing import Vault
 from refundry.shopper.links import read_status_link, status_link
-from refundry.shopper.lookups import Lookups
+from refundry.shopper.lookups import Lookups, asking_address
 from refundry.shopper.methods import arrives_by, method_name
 from refundry.tenant import Tenant
 
@@ -77,6 +77,14 @@ def test_a_network_of_ipv6_counts_as_one_address() -> None:
     assert waits == [0] * 60 + [60]
     assert lookups.wait_seconds("2001:db8:0:1::1") == 0
     assert lookups.wait_seconds("testclient") == 0
+
+
+def test_a_proxy_of_ours_says_who_asks() -> None:
+    assert asking_address("10.0.0.7", "198.51.100.1, 203.0.113.9") == "203.0.113.9"
+    assert asking_address("", "203.0.113.9") == "203.0.113.9"
+    assert asking_address("10.0.0.7", "") == "10.0.0.7"
+    # Somebody from outside says what he likes.
+    assert asking_address("8.8.8.8", "203.0.113.9") == "8.8.8.8"
 
 
 def test_the_memory_of_addresses_has_an_end() -> None:

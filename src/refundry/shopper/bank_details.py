@@ -13,6 +13,7 @@ from refundry.tokens.commands import (
     TokenDead,
     TokenUnknown,
     Waiting,
+    find_owner,
     find_waiting,
     submit_details,
 )
@@ -81,9 +82,9 @@ async def _submit(visit: Visit, *, framed: bool) -> Answer:
 
 async def _find(visit: Visit, country: str | None, *, framed: bool) -> Waiting | Answer:
     """What the link asks for, or the page that says why it asks for nothing."""
-    token = visit.path["token"].lower()
     try:
-        return await find_waiting(visit.services, token, country or None)
+        owner = await find_owner(visit.services, visit.path["token"])
+        return await find_waiting(visit.services, owner, country or None)
     except TokenUnknown:
         return visit.tell(DEAD, status=404, framed=framed, state="dead")
     except TokenDead:

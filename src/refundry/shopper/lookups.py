@@ -35,6 +35,16 @@ class Lookups:
         return len(self._windows)
 
 
+def asking_address(peer: str, forwarded_for: str) -> str:
+    """Who asks: whom a proxy in our own network names last in X-Forwarded-For, else the peer."""
+    last = forwarded_for.rpartition(",")[2].strip()
+    try:
+        inside = ipaddress.ip_address(peer).is_private
+    except ValueError:
+        inside = True  # a socket of the machine
+    return last if last and inside else peer
+
+
 def _network(address: str) -> str:
     try:
         found = ipaddress.ip_address(address)

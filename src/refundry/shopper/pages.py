@@ -19,7 +19,7 @@ from refundry.http.query import Query
 from refundry.languages.language import Language, choose, message
 from refundry.metrics import observe_request
 from refundry.pipeline import TooSlow, read_body, request_id_of, send_answer
-from refundry.shopper.lookups import Lookups
+from refundry.shopper.lookups import Lookups, asking_address
 from refundry.shopper.rendering import page
 
 _SECONDS_FOR_BODY = 30.0
@@ -129,9 +129,11 @@ class PageResource:
 
 
 def _address(scope: Scope) -> str:
-    """Who asks; behind a proxy of ours uvicorn has put in whom the proxy names."""
+    """Who asks."""
     client: tuple[str, int] | None = scope.get("client")
-    return client[0] if client else ""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    named = [value for name, value in headers if name == b"x-forwarded-for"]
+    return asking_address(client[0] if client else "", b",".join(named).decode("latin-1"))
 
 
 def _read_form(body: bytes) -> dict[str, str]:

@@ -82,17 +82,21 @@ class Waiting:
         return form_for(self.country)
 
 
-async def find_waiting(services: Services, secret: str, country: str | None) -> Waiting:
-    """What a token asks for; country: the one that the shopper chose.
-
-    Each call counts against the token's limit. Raises TokenUnknown, TokenDead, TokenBusy and
-    CountryUnknown.
-    """
+async def find_owner(services: Services, secret: str) -> TokenOwner:
+    """The refund that a token was made for, in either case. Raises TokenUnknown."""
     owner = None
-    if _TOKEN.fullmatch(secret):
-        owner = await store.find_owner(services.database, secret, services.clock.now())
+    if _TOKEN.fullmatch(secret.lower()):
+        owner = await store.find_owner(services.database, secret.lower(), services.clock.now())
     if owner is None:
         raise TokenUnknown
+    return owner
+
+
+async def find_waiting(services: Services, owner: TokenOwner, country: str | None) -> Waiting:
+    """What a token asks for; country: the one that the shopper chose.
+
+    Each call counts against the token's limit. Raises TokenDead, TokenBusy and CountryUnknown.
+    """
     await _count(services, owner)
     stored = await find_refund(services.database, owner.tenant, owner.refund_id)
     if stored is None or not _is_valid(stored, owner.now):

@@ -16,6 +16,7 @@ from refundry.tokens.commands import (
     TokenDead,
     TokenUnknown,
     Waiting,
+    find_owner,
     find_waiting,
     note_refusal,
     submit_details,
@@ -79,10 +80,11 @@ async def _find(call: Call, country: str | None) -> Waiting:
         key = await KeyRing(call.database, clock, remember=False).find(header)
         if key is None:
             raise _BadKey
-    waiting = await find_waiting(call.services, call.path["token"].lower(), country)
-    if key is not None and key.tenant != waiting.owner.tenant:
+    owner = await find_owner(call.services, call.path["token"])
+    if key is not None and key.tenant != owner.tenant:
         raise TokenUnknown
-    return waiting
+    call.belongs_to(owner.tenant)
+    return await find_waiting(call.services, owner, country)
 
 
 async def _read(call: Call, waiting: Waiting) -> tuple[Waiting, dict[str, object]]:
