@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.command import run_sql
+from tests.support.command import complaint, run_sql, said
 from tests.support.fixtures import (
     FAILURE,
     advance,
     assert_available,
     events_since,
+    fulfil,
     get_order,
     get_refund,
     given_captured,
@@ -31,6 +32,7 @@ from tests.support.fixtures import (
 from tests.support.http import Api, Doc, assert_error, assert_invalid, assert_missing, expect, money
 from tests.support.portal import Screen
 from tests.support.service import Account, Service
+from tests.system.test_cli import run
 from tests.system.test_hostile import holders, logs
 
 DAY = 86_400
@@ -416,6 +418,30 @@ def logged_calls(service: Service, account: Account) -> list[Any]:
         if [row["status"] for row in rows] == [200, 400] or time.monotonic() > deadline:
             return rows[::-1]
         time.sleep(0.1)
+
+
+def test_who_pays_by_hand_is_shown_the_details(service: Service, account: Account) -> None:
+    """The manual processor, the default of live mode: a person pays, and then says so."""
+    live = service.api(account.secret_live)
+    order = expect(live.post("/orders", order_body("Q")), 201)
+    fulfil(live, order, *(item["quantity"] for item in order["items"]))
+    said(run(service, "work", "--drain"))
+    for capture in only_charge(live, order)["captures"]:
+        said(run(service, "operation", "settle", capture["id"], "complete", "--note", "Ana"))
+    made = refund(live, order, percent=100)
+    said(run(service, "work", "--drain"))
+    (record,) = only_charge(live, order)["refunds"]
+    command = ("operation", "bank-details", record["id"])
+    assert "No bank details wait" in complaint(run(service, *command))
+    expect(give(service.api(None), get_refund(live, made), MAX))
+    said(run(service, "work", "--drain"))
+    assert get_refund(live, made)["state"] == "pending"
+    assert said(run(service, *command)).splitlines() == [
+        "accountHolderName\tMax Muster", f"iban\t{IBAN}", "country\tDE",
+    ]  # fmt: skip
+    said(run(service, "operation", "settle", record["id"], "complete", "--note", "Ana"))
+    assert get_refund(live, made)["state"] == "succeeded"
+    assert "No bank details wait" in complaint(run(service, *command))
 
 
 def test_the_order_counts_what_the_other_source_paid_meanwhile(api: Api, shopper: Api) -> None:
