@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from refundry.db.database import Unreachable
 from refundry.errors import BadFields
+from refundry.http.admission import TooMuch
 from refundry.http.answer import Answer
 from refundry.http.call import Services
 from refundry.http.document import storable_text
@@ -111,7 +112,8 @@ class PageResource:
                 answer.headers["Retry-After"] = str(wait)
                 return answer
             if scope["method"] == "POST":
-                body = await read_body(receive, _SECONDS_FOR_BODY, _MOST_BYTES)
+                admission = self._services.admission
+                body = await read_body(receive, admission, _SECONDS_FOR_BODY, _MOST_BYTES)
                 visit = self._visit(scope, _read_form(body))
             return await found.handler(visit)
         except Exception as error:  # the last place that can still answer
@@ -156,6 +158,8 @@ def _answer_to(error: Exception, visit: Visit, request_id: str, *, framed: bool)
             return visit.tell(_UNREADABLE, status=400, framed=framed)
         case TooSlow():
             return visit.tell(_UNREADABLE, status=408, framed=framed)
+        case TooMuch():
+            return visit.tell(_BROKEN, status=503, framed=framed)
         case _ if isinstance(error, (TimeoutError, asyncpg.QueryCanceledError, *Unreachable)):
             log.warning("database_unreachable", request_id=request_id, error=str(error))
             return visit.tell(_BROKEN, status=503, framed=framed)
