@@ -40,6 +40,9 @@ from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.returns.routes import OPERATIONS as RETURNS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
+from refundry.shopper.routes import shopper_resources
+from refundry.tokens.routes import OPERATIONS as TOKENS
+from refundry.tokens.routes import PREFLIGHT
 from refundry.waking import Waker
 from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
@@ -62,6 +65,7 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     clock = (ADVANCE,) if settings.test_clock else ()
     return (
         *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
+        *TOKENS,
         *clock,
     )  # fmt: skip
 
@@ -162,6 +166,7 @@ class Service:
             path: Resource(gate, operations) for path, operations in by_path.items()
         }
         resources |= portal_resources(gate.services)
+        resources |= shopper_resources(gate.services)
         self._app.router.routes.extend(
             Route(path, _Marked(path, resource)) for path, resource in resources.items()
         )
@@ -179,6 +184,7 @@ class Service:
             _own("/openapi.json", _always(Answer(200, to_json(document)))),
             _own("/docs", _always(page)),
             _own("/docs/style.css", _always(style)),
+            PREFLIGHT,
         )
 
     async def _metrics(self, _call: Call) -> Answer:
