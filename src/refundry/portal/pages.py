@@ -138,9 +138,12 @@ FLASHES = {
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """Server-sent events, each as it comes up."""
+    """A body in parts, each sent as it comes up; without other headers server-sent events."""
 
     events: AsyncIterator[bytes]
+    headers: Mapping[str, str] = field(
+        default_factory=lambda: {**HEADERS, "Content-Type": "text/event-stream"}
+    )
 
 
 Handler = Callable[[Visit], Awaitable[Answer | Streamed]]
@@ -208,9 +211,11 @@ class PageResource:
 
 
 async def _stream(streamed: Streamed, receive: Receive, send: Send) -> None:
-    """Send events until there are no more or the browser is gone."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-    headers.append((b"content-type", b"text/event-stream"))
+    """Send parts until there are no more or the browser is gone.
+
+    After a failure the body is left without its end, so that no part passes for the whole.
+    """
+    headers = [(name.lower().encode(), value.encode()) for name, value in streamed.headers.items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def run() -> None:
@@ -223,7 +228,9 @@ async def _stream(streamed: Streamed, receive: Receive, send: Send) -> None:
     await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
     for task in (sending, gone):
         task.cancel()
-    await asyncio.gather(sending, gone, return_exceptions=True)
+    failed, _ = await asyncio.gather(sending, gone, return_exceptions=True)
+    if isinstance(failed, Exception):
+        log.error("stream_failed", exc_info=failed)
 
 
 async def _gone(receive: Receive) -> None:
