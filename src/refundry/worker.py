@@ -7,11 +7,13 @@ import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 import asyncpg
 import structlog
 
+from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
@@ -34,6 +36,7 @@ _POLL_SECONDS = 0.5
 _BEAT_SECONDS = 2.0
 _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
+_BULK_SECONDS = 1.0
 # A worker that was not seen for this long is taken for gone.
 SEEN_SECONDS = 15
 log = structlog.get_logger("refundry.worker")
@@ -70,6 +73,7 @@ async def run_worker(settings: Settings) -> None:
                 _beat(worker, peers),
                 _tidy(worker),
                 _mail(worker),
+                _make_bulk_refunds(worker, wake),
             )
         ]
         log.info("worker_started")
@@ -144,6 +148,23 @@ async def _mail(worker: Worker) -> None:
         except Exception as error:  # the loop outlives whatever one mail brings
             log.error("mail_failed", exc_info=error)
         await asyncio.sleep(_MAIL_SECONDS)
+
+
+async def _make_bulk_refunds(worker: Worker, wake: asyncio.Event) -> None:
+    runner = bulk_runner(worker)
+    while True:
+        try:
+            while await bulk.step(runner):
+                wake.set()
+        except Exception as error:  # the run goes on where it stood
+            log.error("bulk_step_failed", exc_info=error)
+        await asyncio.sleep(_BULK_SECONDS)
+
+
+def bulk_runner(worker: Worker) -> bulk.Runner:
+    """A worker as one who makes the lines of bulk refunds."""
+    window = timedelta(seconds=worker.settings.refund_batch_window)
+    return bulk.Runner(worker.database, worker.clock, window)
 
 
 async def _beat(worker: Worker, peers: _Peers) -> None:

@@ -32,6 +32,7 @@ GROUPS = (
             Entry("Refunds", "/dashboard/refunds", Right.VIEW_ORDERS),
             Entry("Returns", "/dashboard/returns", Right.VIEW_ORDERS),
             Entry("Disputes", "/dashboard/disputes", Right.VIEW_ORDERS),
+            Entry("Bulk refunds", "/dashboard/bulk", Right.CREATE_REFUND),
         ),
     ),
     Group("Finance", (Entry("Transactions", "/dashboard/transactions", Right.TRANSACTIONS),)),

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
-from refundry.portal import new_refund, orders, refund_details, refunds, sign_in
+from refundry.portal import bulk, new_refund, orders, refund_details, refunds, sign_in
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
 
@@ -34,6 +34,7 @@ PAGES: tuple[Page, ...] = (
     *orders.PAGES,
     *refunds.PAGES,
     *refund_details.PAGES,
+    *bulk.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )
