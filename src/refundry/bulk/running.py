@@ -34,7 +34,7 @@ _AT_ONCE = 24
 # Orders side by side: a run is to leave most connections to whoever waits for an answer.
 _SIDE_BY_SIDE = 3
 # A step takes a second or so. Whoever was not heard of for this long has died.
-_LEASE = timedelta(seconds=20)
+_LEASE = timedelta(seconds=10)
 _CHANGED = "The order's amounts changed after the check. Check the order and send the line again."
 log = structlog.get_logger("refundry.bulk")
 
