@@ -110,6 +110,11 @@ def new_web_token() -> str:
     return _source.randbytes(32).hex()
 
 
+def new_draft_id() -> str:
+    """`draft_` and a UUID."""
+    return f"draft_{_uuid()}"
+
+
 def new_bulk_run_id() -> str:
     """`bulk_` and a UUID."""
     return f"bulk_{_uuid()}"

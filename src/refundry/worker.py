@@ -17,12 +17,13 @@ from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
-from refundry.metrics import NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
+from refundry.metrics import APPROVALS_WAITING, NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step, tidy
 from refundry.processors.registry import Registry
+from refundry.refunds.drafts import count_all_waiting
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Listener, Waker
@@ -192,6 +193,7 @@ async def _beat(worker: Worker, peers: _Peers) -> None:
             )
             OLDEST_DUE.set(waited)
             NEEDS_ATTENTION.set(attention)
+            APPROVALS_WAITING.set(await count_all_waiting(worker.database, worker.clock.now()))
             OLDEST_DELIVERY.set(await deliveries.oldest_due(worker.database, worker.clock.now()))
         await asyncio.sleep(_BEAT_SECONDS)
 

@@ -16,6 +16,7 @@ import structlog
 
 from refundry.access.audit_log import Change, audit
 from refundry.access.store import clock_shift
+from refundry.access.users import find_user
 from refundry.bulk import store
 from refundry.bulk.reading import read_request
 from refundry.bulk.store import Line, Run
@@ -28,6 +29,7 @@ from refundry.errors import Refused, required
 from refundry.http.problems import message_of
 from refundry.ids import new_uuid
 from refundry.refunds.commands import RefundRequest, create_refund
+from refundry.refunds.limits import Requester, user_requester
 
 # So many that the work between two looks at the lease is worth it, so few that a stop is soon seen.
 _AT_ONCE = 24
@@ -120,19 +122,32 @@ async def _make_lines(runner: Runner, run: Run, lines: list[Line]) -> None:
     for line in lines:
         by_order.setdefault(required(line.order_id), []).append(line)
     now = runner.clock.now() + await clock_shift(runner.database, run.tenant)
+    requester = await _requester(runner, run)
     free = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def make(of_order: list[Line]) -> None:
         async with free:
             for line in of_order:
-                await _make_line(runner, run, line, now)
+                await _make_line(runner, run, line, now, requester)
 
     async with asyncio.TaskGroup() as group:
         for of_order in by_order.values():
             group.create_task(make(of_order))
 
 
-async def _make_line(runner: Runner, run: Run, line: Line, now: datetime) -> None:
+async def _requester(runner: Runner, run: Run) -> Requester | None:
+    """Whose limits apply to the lines of a run; none to those of the command line."""
+    if run.actor.kind != "user":
+        return None
+    account_id, user_id = run.tenant.account_id, required(run.actor.id)
+    user = await find_user(runner.database, account_id, user_id, runner.clock.now())
+    # People are kept when they are deleted, so that the history has names.
+    return user_requester(required(user))
+
+
+async def _make_line(
+    runner: Runner, run: Run, line: Line, now: datetime, requester: Requester | None
+) -> None:
     ask = read_request(required(line.body))
     assert isinstance(ask, RefundAsk)  # the check has read it before
     request = RefundRequest(
@@ -141,6 +156,7 @@ async def _make_line(runner: Runner, run: Run, line: Line, now: datetime) -> Non
         batch_window=runner.batch_window,
         receipt=_LineReceipt(run, line.number, runner.clock.now()),
         expected=required(line.amount),
+        requester=requester,
     )
     try:
         await create_refund(runner.database, run.tenant, request)

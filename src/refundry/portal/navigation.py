@@ -32,6 +32,7 @@ GROUPS = (
             Entry("Refunds", "/dashboard/refunds", Right.VIEW_ORDERS),
             Entry("Returns", "/dashboard/returns", Right.VIEW_ORDERS),
             Entry("Disputes", "/dashboard/disputes", Right.VIEW_ORDERS),
+            Entry("Approvals", "/dashboard/approvals", Right.VIEW_ORDERS),
             Entry("Bulk refunds", "/dashboard/bulk", Right.CREATE_REFUND),
         ),
     ),
@@ -50,6 +51,7 @@ GROUPS = (
         (
             Entry("Users and roles", "/dashboard/users", Right.USERS),
             Entry("Permission sets", "/dashboard/permission-sets", Right.USERS),
+            Entry("Approval rule", "/dashboard/approval-rule", Right.SET_LIMITS),
             Entry("Audit log", "/dashboard/audit", Right.AUDIT),
         ),
     ),

@@ -5,7 +5,16 @@ from starlette.types import ASGIApp
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.call import Services
-from refundry.portal import bulk, new_refund, orders, refund_details, refunds, sign_in
+from refundry.portal import (
+    approval_rule,
+    approvals,
+    bulk,
+    new_refund,
+    orders,
+    refund_details,
+    refunds,
+    sign_in,
+)
 from refundry.portal.pages import Page, PageResource, Visit
 from refundry.portal.rendering import HEADERS, asset, asset_address
 
@@ -35,6 +44,8 @@ PAGES: tuple[Page, ...] = (
     *refunds.PAGES,
     *refund_details.PAGES,
     *bulk.PAGES,
+    *approvals.PAGES,
+    *approval_rule.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )
