@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat soak simulate stress clean
+.PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat \
+  bench-pages faults fuzz soak simulate \
+  stress clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +32,7 @@ serve: $(RUN) ## Run the service on 127.0.0.1:8080
 	@exec $(BIN)/refundry serve
 
 test: $(DEV) ## Run the tests
-	$(BIN)/python -m pytest -m 'not check'
+	$(BIN)/python -m pytest -m 'not check and not faults'
 
 lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/ruff check .
@@ -39,7 +41,7 @@ lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check: lint ## The linters and every test, the fuzz run included
+check: lint ## The linters and every test, fuzz and fault runs included
 	$(BIN)/python -m pytest
 
 audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outside
@@ -48,11 +50,23 @@ audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outs
 bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 	$(BIN)/python -m bench $(BENCH)
 
+bench-scale: $(DEV) ## Measure one and two processes, pgbouncer, and overload
+	$(BIN)/python -m bench --only scale overload $(BENCH)
+
 bench-growth: $(DEV) ## Measure with few and with two million refunds
 	$(BIN)/python -m bench.growth $(BENCH)
 
+faults: $(DEV) ## Break the real thing under load, for minutes: REFUNDRY_FAULT_ROUNDS=10 make faults
+	$(BIN)/python -m pytest tests/faults
+
 bench-bloat: $(DEV) ## Refunds at a steady rate; what becomes of the tables
 	$(BIN)/python -m bench.bloat $(BENCH)
+
+fuzz: $(DEV) ## 20,000 generated requests and chains of them: make fuzz FUZZ='--seed 7'
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+bench-pages: $(DEV) ## How long pages take with 100,000 orders
+	$(BIN)/python -m bench.dashboard $(BENCH)
 
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py

@@ -22,11 +22,13 @@ from refundry.db.migrate import is_current
 from refundry.disputes.routes import OPERATIONS as DISPUTES
 from refundry.events.routes import OPERATIONS as EVENTS
 from refundry.http import problems
+from refundry.http.admission import Admission
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
 from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
+from refundry.idempotency import Releases
 from refundry.metrics import observe_request, render
 from refundry.operations.routes import ADVANCE, NOTIFICATIONS
 from refundry.operations.work import drain
@@ -42,6 +44,7 @@ from refundry.settings import Settings
 from refundry.waking import Waker
 from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
+from refundry.webhooks.sending import Courier, open_courier
 from refundry.worker import SEEN_SECONDS, bulk_runner, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
@@ -71,6 +74,7 @@ class Service:
         self._settings = settings
         self._share = share
         self._several = several
+        self.admission = Admission(most_requests=settings.max_requests)
         self._operations = documented_operations(settings)
         self._app = Starlette(lifespan=self._lifespan)
         self._app.router = Router(
@@ -95,9 +99,14 @@ class Service:
         log_openings(settings)
         clock, vault = Clock(), open_vault(settings)
         async with (
-            open_database(settings) as database,
+            open_database(
+                settings,
+                patience_seconds=settings.queue_timeout,
+                statement_seconds=settings.database_timeout,
+            ) as database,
             open_worker(settings, database) as worker,
             open_gate(database, vault, clock) as sign_in,
+            open_courier(settings) as courier,
         ):
             waker = Waker(database)
 
@@ -114,10 +123,13 @@ class Service:
                 drain_account,
                 {
                     OrderBodies: OrderBodies(database),
-                    RefundLanes: RefundLanes(database),
+                    RefundLanes: RefundLanes(database, queue_seconds=settings.queue_timeout),
+                    Releases: Releases(database),
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
+                    Courier: courier,
                 },
+                self.admission,
             )
             waking = asyncio.create_task(waker.run())
             try:

@@ -39,9 +39,11 @@ def cli() -> None:
 @with_settings
 def serve(**options: object) -> None:
     """Run everything: the embedded database, the API and a worker."""
+    from refundry.db.limits import Pools
     from refundry.hosting import (
         bring_up_to_date,
         database_ready,
+        fit_pools,
         invite_first_administrator,
         sandbox_secret,
     )
@@ -52,6 +54,8 @@ def serve(**options: object) -> None:
         with database_ready(settings, "refundry serve", report, exclusive=True) as server:
             if settings.database_url:
                 bring_up_to_date(settings, report)
+            # The worker has a pool too, and a connection that it is woken by.
+            settings = fit_pools(settings, Pools(settings.processes + 1, besides=1))
             secret = asyncio.run(sandbox_secret(settings, report))
             supervisor = Supervisor(settings, server)
             try:
@@ -100,7 +104,8 @@ def _screen(settings: Settings, url: str, secret: str | None, token: str | None)
 def api(fd: int | None, **options: object) -> None:
     """Run the API alone."""
     from refundry.api_server import serve_api
-    from refundry.hosting import database_ready
+    from refundry.db.limits import Pools
+    from refundry.hosting import database_ready, fit_pools
 
     with spoken_errors():
         settings = read_settings(**options)
@@ -108,7 +113,7 @@ def api(fd: int | None, **options: object) -> None:
             serve_api(settings, fd=fd)
             return
         with database_ready(settings, "refundry api", report):
-            serve_api(settings, fd=None)
+            serve_api(fit_pools(settings, Pools(1)), fd=None)
 
 
 @cli.command()
@@ -117,13 +122,14 @@ def worker(**options: object) -> None:
     """Run a worker alone."""
     import uvloop
 
-    from refundry.hosting import database_ready
+    from refundry.db.limits import Pools
+    from refundry.hosting import database_ready, fit_pools
     from refundry.worker import run_worker
 
     with spoken_errors():
         settings = read_settings(**options)
         with database_ready(settings, "refundry worker", report):
-            uvloop.run(run_worker(settings))
+            uvloop.run(run_worker(fit_pools(settings, Pools(1, besides=1))))
 
 
 @cli.command()
@@ -196,15 +202,18 @@ def key() -> None:
 @click.option("--kind", type=click.Choice(["secret", "public", "restricted"]), default="secret")
 @click.option("--permission", "permissions", multiple=True, metavar="RESOURCE=RIGHT",
               help="For restricted keys: none, read, write or read_write.")  # fmt: skip
-@click.option("--basis", type=click.Choice(["line", "unit"]), default="line",
+@click.option("--name", help="Of a restricted key, for the API log and the dashboard.")
+@click.option("--version", type=click.Choice(["2021-12-13", "2021-03-23"]),
+              help="The API version; without it, that of the key that is replaced.")  # fmt: skip
+@click.option("--basis", type=click.Choice(["line", "unit"]),
               help="What items[].amount means: the whole element, or one unit.")  # fmt: skip
 @click.option("--old-key", type=click.Choice(["now", "1h", "12h", "24h"]), default="24h",
               help="How long the key that this one replaces stays valid.")  # fmt: skip
 @click.option("--account", help="The account's name; without it, the first one.")
 @with_settings
 def key_create(
-    mode: str, kind: str, permissions: tuple[str, ...], basis: str, old_key: str,
-    account: str | None, **options: object,
+    mode: str, kind: str, permissions: tuple[str, ...], name: str | None, version: str | None,
+    basis: str | None, old_key: str, account: str | None, **options: object,
 ) -> None:  # fmt: skip
     """Make an API key and print it. A secret or public key replaces the one before it."""
     from refundry.access import store
@@ -225,7 +234,9 @@ def key_create(
                 await named_account(database, account),
                 live=mode == "live",
                 kind=kind,
+                name=name,
                 permissions=rights,
+                version=version,
                 item_amount_basis=basis,
                 now=Clock().now(),
                 old_key_lives=timedelta(hours=hours),
@@ -236,7 +247,7 @@ def key_create(
 
 
 def _rights(kind: str, permissions: tuple[str, ...]) -> dict[str, str]:
-    from refundry.access.commands import PERMISSIONS
+    from refundry.access.keys import PERMISSIONS
     from refundry.tenant import RESOURCES
 
     rights: dict[str, str] = {}

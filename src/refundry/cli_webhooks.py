@@ -95,13 +95,16 @@ def webhook_token(webhook_id: str, **options: Any) -> None:
 @with_settings
 def webhook_rotate(webhook_id: str, overlap: str, **options: Any) -> None:
     """Give a webhook a new signing token and print it."""
+    from refundry.access.audit_log import COMMAND_LINE
+    from refundry.clock import Clock
     from refundry.sealing import open_vault
-    from refundry.webhooks.commands import OVERLAPS, rotate_token
+    from refundry.webhooks.commands import OVERLAPS, Editor, rotate_token
 
     async def run(database: Any, webhook: "Webhook", now: datetime) -> Any:
         vault = open_vault(read_settings(**options))
+        by = Editor(COMMAND_LINE, Clock().now())
         return await rotate_token(
-            database, vault, webhook.tenant, webhook.id, OVERLAPS[overlap], now
+            database, vault, webhook.tenant, webhook.id, OVERLAPS[overlap], now, by
         )
 
     _show_tokens(_on_webhook(options, "rotate", webhook_id, run))

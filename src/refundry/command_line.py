@@ -29,6 +29,7 @@ def spoken_errors() -> Generator[None]:
     from asyncpg import UndefinedTableError
 
     from refundry.access.commands import NameTaken
+    from refundry.access.keys import KeyRefused
     from refundry.access.rights import AccessRefused
     from refundry.db.database import Unreachable
     from refundry.serving import PortTaken
@@ -39,7 +40,7 @@ def spoken_errors() -> Generator[None]:
         raise click.ClickException(f"an account named {error} exists already") from error
     except PortTaken as error:
         raise click.ClickException(f"cannot listen on {error}") from error
-    except AccessRefused as error:
+    except (AccessRefused, KeyRefused) as error:
         raise click.ClickException(str(error)) from error
     except Refused as error:
         raise click.ClickException(_words(error)) from error

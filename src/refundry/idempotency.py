@@ -1,9 +1,13 @@
 """The answer to an idempotency key, stored in the transaction of its effect."""
 
+import asyncio
 import hashlib
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import structlog
 
 from refundry.db.database import Database, Session, Tx
 from refundry.domain.refusal import KeyInUse, KeyReused
@@ -17,6 +21,12 @@ LIFE = timedelta(hours=24)
 _LONGEST_PATH = 200
 # A request still running after this long has died with its process; its key may be taken over.
 _ABANDONED = timedelta(seconds=60)
+# How long the answer to a request waits until its key is given back.
+_RELEASE_SECONDS = 1.0
+_RELEASE_AGAIN_SECONDS = 0.2
+# Keys beyond these are free only when they are taken for abandoned.
+_MOST_RELEASES = 10_000
+log = structlog.get_logger("refundry.http")
 
 
 class Overtaken(Exception):
@@ -62,7 +72,7 @@ class Receipt:
                AND owner = $6 AND status IS NULL
             RETURNING 1
             """,
-            *self._identity(), self.owner, status, answer, sealed,
+            *self.identity, self.owner, status, answer, sealed,
         )  # fmt: skip
         if row is None:
             raise Overtaken
@@ -76,18 +86,55 @@ class Receipt:
              WHERE account_id = $1 AND live = $2 AND method = $3 AND path = $4 AND key = $5
                AND owner = $6 AND status IS NULL
             """,
-            *self._identity(), self.owner,
+            *self.identity, self.owner,
         )  # fmt: skip
 
-    def _identity(self) -> tuple[str, bool, str, str, str]:
+    @property
+    def identity(self) -> tuple[str, bool, str, str, str]:
+        """What a key is known by."""
         tenant = self.tenant
         return tenant.account_id, tenant.live, self.method, self.path, self.key
+
+
+class Releases:
+    """Gives back the keys of requests that ended without an answer to keep.
+
+    Where the database cannot be reached this is done as soon as it can be, so that the client's
+    next try need not wait until its key is taken for abandoned.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: deque[Receipt] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def add(self, receipt: Receipt) -> None:
+        """Give a key back; later where that takes longer than a moment."""
+        if len(self._waiting) >= _MOST_RELEASES:
+            return
+        self._waiting.append(receipt)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._empty())
+        await asyncio.wait({self._task}, timeout=_RELEASE_SECONDS)
+
+    async def _empty(self) -> None:
+        while self._waiting:
+            receipt = self._waiting.popleft()
+            try:
+                # What the request had begun may still run and end well: then its row is locked
+                # until it has stored its answer, and stays.
+                await receipt.release(self._database)
+            except Exception as error:  # the loop outlives whatever one key brings
+                log.warning("key_not_released", error=f"{type(error).__name__}: {error}")
+                self._waiting.append(receipt)
+                await asyncio.sleep(_RELEASE_AGAIN_SECONDS)
 
 
 async def reserve(
     database: Database,
     vault: Vault,
     tenant: Tenant,
+    releases: Releases,
     *,
     method: str,
     path: str,
@@ -104,8 +151,19 @@ async def reserve(
     if len(path) > _LONGEST_PATH:
         path = hashlib.sha256(path.encode()).hexdigest()
     receipt = Receipt(tenant, method, path, key, new_uuid(), vault)
-    identity = (tenant.account_id, tenant.live, method, path, key)
-    taken = await database.fetchrow(
+    try:
+        taken = await _take(database, receipt, digest, now, real_now)
+    except BaseException:
+        await releases.add(receipt)  # it may be taken, and nobody has heard of it
+        raise
+    return receipt if taken else await _replay(database, vault, receipt.identity, digest)
+
+
+async def _take(
+    database: Database, receipt: Receipt, digest: bytes, now: datetime, real_now: datetime
+) -> bool:
+    """Note that the key is in use; False where it was before."""
+    row = await database.fetchrow(
         """
         INSERT INTO idempotency_keys AS k (account_id, live, method, path, key, body_hash, owner,
                                            created_at, started_at)
@@ -116,9 +174,10 @@ async def reserve(
          WHERE k.created_at <= $10 OR (k.status IS NULL AND k.started_at <= $11)
         RETURNING 1
         """,
-        *identity, digest, receipt.owner, now, real_now, now - LIFE, real_now - _ABANDONED,
+        *receipt.identity, digest, receipt.owner, now, real_now, now - LIFE,
+        real_now - _ABANDONED,
     )  # fmt: skip
-    return receipt if taken else await _replay(database, vault, identity, digest)
+    return row is not None
 
 
 async def _replay(

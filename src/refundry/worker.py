@@ -37,6 +37,8 @@ _POLL_SECONDS = 0.5
 _BEAT_SECONDS = 2.0
 _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
+# So long, and no longer, a step waits for a database that fell silent.
+_STATEMENT_SECONDS = 20.0
 _BULK_SECONDS = 1.0
 # A worker that was not seen for this long is taken for gone.
 SEEN_SECONDS = 15
@@ -57,12 +59,23 @@ async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[
             await deliverer.close()
 
 
+def open_many_files() -> None:
+    """Allow as many connections as the system lets this process have: of clients, and of webhooks,
+    where each endpoint that hangs holds ten."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def run_worker(settings: Settings) -> None:
     """Do what is due until SIGTERM or SIGINT; the step under way is finished."""
     log_openings(settings)
-    _open_many_files()
+    open_many_files()
     stopping, wake = asyncio.Event(), asyncio.Event()
-    async with open_database(settings) as database, open_worker(settings, database) as worker:
+    async with (
+        open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
+        open_worker(settings, database) as worker,
+    ):
         wakes = (wake, worker.deliverer.wake)
         _stop_on_signals(stopping, wakes)
         waker, peers = Waker(database), _Peers()
@@ -88,14 +101,6 @@ async def run_worker(settings: Settings) -> None:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             log.info("worker_stopped")
-
-
-def _open_many_files() -> None:
-    """Allow as many connections as the system lets this process have: each endpoint that hangs
-    holds ten."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_on_signals(stopping: asyncio.Event, wakes: Sequence[asyncio.Event]) -> None:

@@ -271,6 +271,11 @@ REFUSED: list[tuple[str, str, str]] = [
     ("a meaning of amounts that there is not", "api_keys_item_amount_basis_check",
      "UPDATE api_keys SET item_amount_basis = 'box' WHERE account_id = {account} AND live"
      " AND kind = 'public'"),
+    ("a key that shows more than its last four characters", "api_keys_last_four_check",
+     "UPDATE api_keys SET last_four = 'abcde' WHERE account_id = {account} AND kind = 'secret'"),
+    ("a secret key kept in clear", "only_public_keys_are_kept",
+     "UPDATE api_keys SET public_text = 'sk_test_0' WHERE account_id = {account}"
+     " AND kind = 'secret'"),
     ("a key of no account", "api_keys_account_id_fkey",
      copy("api_keys", SECRET_KEY, account_id="none", id="other", secret_hash=HASH)),
     ("one idempotency key taken twice", "idempotency_keys_pkey",

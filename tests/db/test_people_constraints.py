@@ -1,4 +1,4 @@
-"""What the database holds by itself of users, sessions, links, forms and the audit log."""
+"""What the database holds by itself of users, sessions, links, forms and the logs."""
 
 import asyncpg
 import pytest
@@ -30,6 +30,12 @@ ENTRY = (
     " object_type, object_id) VALUES ({account}, now(), 'user', 'usr', 'Ana', 'did', 'it', '1')"
 )
 
+CALL = (
+    "INSERT INTO api_log (account_id, live, id, called_at, duration_ms, method, collection, path,"
+    " status, replayed, request_id) VALUES ({account}, false, gen_random_uuid(), now(), 1, 'GET',"
+    " '/orders', '/orders', 200, false, 'r')"
+)
+
 
 def user(change: str) -> str:
     return update("users", change, "id = 'usr'")
@@ -41,6 +47,7 @@ def second(**changes: str) -> str:
 
 
 REFUSED = [
+    ("two calls with one id", "api_log_pkey", copy("api_log")),
     ("two users with one id", "users_pkey", copy("users", email="other@shop.example")),
     ("a user of no account", "users_account_id_fkey", second(account_id="none")),
     ("two users with one address", "users_email",
@@ -117,7 +124,7 @@ async def test_what_is_refused(
     database: Database, names: Names, constraint: str, statement: str
 ) -> None:
     async with undone(database) as tx:
-        for given in (USER, MEMBER, SESSION, LINK, FORM, ENTRY):
+        for given in (USER, MEMBER, SESSION, LINK, FORM, ENTRY, CALL):
             assert await tx.execute(filled(given, names)) == "INSERT 0 1"
         with pytest.raises(asyncpg.IntegrityConstraintViolationError) as caught:
             await tx.execute(filled(statement, names))

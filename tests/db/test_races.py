@@ -237,7 +237,7 @@ async def rivals(settings: Settings, processor: Processor) -> AsyncIterator[list
     """Three workers with connections of their own and a processor that keeps its own books."""
     own = msgspec.structs.replace(
         settings, test_processor="http", test_processor_url=processor.url,
-        test_processor_secret=processor.secret, processor_timeout=3.0, pool_size=6,
+        test_processor_secret=processor.secret, processor_timeout=6.0, pool_size=6,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         workers: list[Worker] = []
@@ -289,7 +289,7 @@ async def test_a_processor_that_is_asked_by_two_at_once_pays_once(
             "UPDATE charge_operations SET leased_until = NULL WHERE order_id = $1", order["id"]
         )
         asking.append(asyncio.create_task(operate_due(worker, shop.tenant.account_id)))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(5):
             while processor.calls() < calls + 10 * count:
                 await asyncio.sleep(0.01)
     assert await asyncio.gather(*asking) == [10, 10, 10]

@@ -57,6 +57,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ("a webhook that we disabled and that is on", "disabled_by_us_is_off",
      webhook("disabled_at = now()")),
     ("two lanes of one webhook", "webhook_lanes_pkey", copy("webhook_lanes")),
+    ("a sample event that is still to be sent", "samples_are_sent_once",
+     delivery("sample_type = 'refund.failed'")),
     ("one event twice for one webhook", "deliveries_pkey", copy("deliveries")),
     ("a delivery in a state that there is not", "deliveries_state_check",
      delivery("state = 'lost', due_at = NULL")),

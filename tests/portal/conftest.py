@@ -7,11 +7,12 @@ import pytest
 from tests.support.http import Api
 from tests.support.portal import Visitor
 from tests.support.service import Account, Service
+from tests.support.webhooks import LOOPBACK
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    with Service() as service:
+    with Service(env={"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": LOOPBACK}) as service:
         yield service
 
 

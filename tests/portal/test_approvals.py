@@ -43,6 +43,8 @@ def test_a_refund_above_the_limit_waits_and_somebody_else_approves(
     assert listed(api, "/refunds") == []
     finance = sign_in("finance_manager")
     assert finance.get("/dashboard/approvals").read("waiting") == "1 waiting"
+    assert finance.get("/dashboard").read("task-approvals").endswith(" 1")
+    assert not staff.get("/dashboard").has("task-approvals")
     assert finance.get(waiting.path).read("approve") == "Approve 5.01 USD"
     done = decide(finance, waiting.path, "approve")
     assert done.read("flash") == "Approved. The refund is on its way."

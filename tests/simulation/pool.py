@@ -245,16 +245,28 @@ class _Session:
     async def execute(self, query: str, *args: Any) -> Any:
         return await self._wire.ask(self._link, "execute", query, args)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[None]:
-        await self.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            if not self._link.broken:
-                await self.execute("ROLLBACK")
-            raise
-        await self.execute("COMMIT")
+    def transaction(self) -> "_Transaction":
+        return _Transaction(self)
+
+    def terminate(self) -> None:
+        if not self._link.broken:
+            self._wire.drop(self._link)
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """What stands for a transaction of a session."""
+
+    _session: _Session
+
+    async def start(self) -> None:
+        await self._session.execute("BEGIN")
+
+    async def commit(self) -> None:
+        await self._session.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        await self._session.execute("ROLLBACK")
 
 
 def database_of(wire: Wire, size: int, process: Process) -> Database:

@@ -13,6 +13,7 @@ from refundry.app import documented_operations
 from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.http.call import Operation, Services
+from refundry.idempotency import Releases
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step
@@ -131,6 +132,7 @@ def _services(plant: Plant, database: Database) -> Services:
     parts: dict[type, object] = {
         OrderBodies: OrderBodies(database),
         RefundLanes: RefundLanes(database),
+        Releases: Releases(database),
         Guard: _NoNames([]),
     }
     return Services(database, plant.settings, plant.clock, plant.vault, lambda: None, drain, parts)

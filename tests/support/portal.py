@@ -80,7 +80,9 @@ class Visitor:
     def get(self, path: str, *, follow: bool = True) -> Screen:
         return Screen(self.client.get(path, follow_redirects=follow))
 
-    def post(self, path: str, fields: Mapping[str, str], *, follow: bool = True) -> Screen:
+    def post(
+        self, path: str, fields: Mapping[str, str | list[str]], *, follow: bool = True
+    ) -> Screen:
         return Screen(self.client.post(path, data=dict(fields), follow_redirects=follow))
 
     def csrf(self) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 
 KINDS = ("capture", "cancel", "refund")
 MODES = ("complete", "fail", "pending", "hang_before", "hang_after", "error500")
+# What the ledger keeps of an operation that was paid.
+ENTERED = ("operationId", "kind", "chargeId", "amount", "currency")
 TOLERANCE_SECONDS = 300
 # How long a call that is never answered keeps its connection: far over the tests' time-out.
 HANG_SECONDS = 5.0
@@ -78,7 +80,7 @@ class Books:
         if mode == "fail":
             self._answers[operation["operationId"]] = FAILED
             return FAILED
-        entry = {key: operation[key] for key in ("operationId", "kind", "amount", "currency")}
+        entry = {key: operation[key] for key in ENTERED}
         with self._ledger.open("a") as file:
             file.write(json.dumps(entry) + "\n")
         self._enter(entry)
@@ -88,8 +90,8 @@ class Books:
         """Count a payment; `times` is over 1 only if it was made twice."""
         operation_id = entry["operationId"]
         times = self._paid.get(operation_id, {"times": 0})["times"] + 1
-        amount = {key: entry[key] for key in ("kind", "amount", "currency")}
-        self._paid[operation_id] = {**amount, "times": times}
+        told = {key: entry[key] for key in ENTERED if key != "operationId"}
+        self._paid[operation_id] = {**told, "times": times}
         self._answers[operation_id] = COMPLETE
 
 

@@ -67,6 +67,10 @@ class Account:
         """Somebody who can sign in with `PASSWORD`; gives the email address."""
         return self._desk.create_user(self.account_id, role, in_refund_set=in_refund_set)
 
+    def audited(self) -> list[tuple[str, str, str]]:
+        """The audit log, newest first: who, what was done, and to what."""
+        return self._desk.audited(self.account_id)
+
     def create_key(
         self,
         *,
@@ -164,6 +168,12 @@ class Desk:
         now = datetime.now(UTC)
         self._call(lambda db: create_user(db, COMMAND_LINE, account_id, new, now))
         return email
+
+    def audited(self, account_id: str) -> list[tuple[str, str, str]]:
+        from refundry.access.audit_log import AuditFilter, list_audit
+
+        entries = self._call(lambda db: list_audit(db, account_id, AuditFilter()))
+        return [(e.actor.name, e.change.action, e.change.object_id) for e in entries]
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
@@ -347,7 +357,7 @@ class Processor:
         return [entry for entry in self.ledger().values() if entry["kind"] == kind]
 
     def ledger(self) -> dict[str, Doc]:
-        """What it paid, by operation id: kind, amount, currency, and how many times (once)."""
+        """What it paid, by operation id: kind, charge, amount, currency, and how often (once)."""
         return expect(self._client.get("/ledger"))["paid"]
 
     def calls(self) -> int:

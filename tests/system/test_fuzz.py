@@ -1,44 +1,38 @@
 """A fuzz run of the OpenAPI document: no 5xx, and every answer as documented."""
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fixtures import given_captured
-from tests.support.http import Api
-from tests.support.service import Account, Service
+from tests.fuzz.running import Fuzz, Round, fuzzing
 
-EXAMPLES = int(os.environ.get("REFUNDRY_FUZZ_EXAMPLES", "100"))
-AT_LEAST = 2000
+pytestmark = pytest.mark.check
 
 
-@pytest.mark.check
+@pytest.fixture(scope="module")
+def fuzz(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzz]:
+    """`make fuzz` sends several times as many."""
+    with fuzzing(tmp_path_factory.mktemp("fuzz")) as fuzz:
+        yield fuzz
+
+
+@pytest.mark.parametrize(
+    ("one", "at_least"),
+    [(Round(1, 10, "examples,coverage,fuzzing"), 4000), (Round(2, 50, "stateful"), 200)],
+    ids=["alone", "in chains"],
+)
 def test_no_generated_request_gets_an_undocumented_answer(
-    service: Service, account: Account, api: Api, tmp_path: Path
+    fuzz: Fuzz, one: Round, at_least: int
 ) -> None:
-    for fixture in ("A", "B", "G"):
-        given_captured(api, fixture)
-    run = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("schemathesis")),
-            "--no-color",
-            "--config-file", str(Path(__file__).with_name("schemathesis.toml")),
-            "run", f"http://127.0.0.1:{service.port}/openapi.json",
-            "--header", f"Authorization:Bearer {account.secret_test}",
-            "--checks", "all",
-            "--max-examples", str(EXAMPLES),
-            "--continue-on-failure",
-            "--suppress-health-check", "all",
-            "--seed", "1",
-        ],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    report = run.stdout + run.stderr
-    assert run.returncode == 0, report[-20_000:]
-    cases = re.search(r"(\d+) generated", report)
-    assert cases, report[-2000:]
-    assert int(cases[1]) >= AT_LEAST
+    found = fuzz.run(one, lambda _: None)
+    assert found.passed, found.report[-20_000:]
+    assert found.cases >= at_least, found.report[-2000:]
+
+
+def test_after_all_of_it_the_books_are_right_and_the_chains_got_somewhere(fuzz: Fuzz) -> None:
+    """Beyond what is made for them: three orders with a fulfillment each."""
+    assert fuzz.complaints() == []
+    made = fuzz.chains()
+    assert made["orders"] > 20
+    assert made["fulfillments"] > 3
+    assert made["refunds"] > 3

@@ -314,8 +314,9 @@ def test_r_100_unknown_outcome_is_held_until_it_is_known() -> None:
             assert "needsAttention" not in made
             assert_available(api, order, "13.5")
             assert types_since(api, start) == SUCCESS
+            charge = only_charge(api, order)["id"]
         paid = {"kind": "refund", "amount": money("13.51"), "currency": "USD", "times": 1}
-        assert processor.paid("refund") == [paid]
+        assert processor.paid("refund") == [{**paid, "chargeId": charge}]
 
 
 def test_r_101_late_failure_of_one_of_two_records(service: Service, api: Api) -> None:

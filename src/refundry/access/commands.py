@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from refundry.access import store
-from refundry.access.audit_log import COMMAND_LINE
+from refundry.access import keys, store
+from refundry.access.audit_log import COMMAND_LINE, Actor
+from refundry.access.keys import NewKey
 from refundry.access.people import NewUser, add_user
 from refundry.access.rights import Role
 from refundry.db.database import Database, Tx
 from refundry.errors import NotFound
-from refundry.ids import new_secret_hex, new_uuid
+from refundry.ids import new_uuid
 from refundry.sealing import Vault
-from refundry.tenant import VERSIONS, Tenant
-
-_PREFIXES = {"secret": "sk", "public": "pk", "restricted": "rk"}
-PERMISSIONS = ("none", "read", "write", "read_write")
+from refundry.tenant import Tenant
 
 
 class NameTaken(Exception):
@@ -63,8 +61,9 @@ async def open_account(
         for live in (False, True):
             for kind in ("secret", "public"):
                 seals = vault if (live, kind) == (False, "secret") else None
-                tenant = Tenant(account_id, live)
-                texts[live, kind] = await _add_key(tx, tenant, kind, {}, "line", now, seals)
+                new = NewKey(kind=kind)
+                made = await keys.insert_key(tx, Tenant(account_id, live), new, now, seals)
+                texts[live, kind] = made.text
         return OpenedAccount(
             account_id,
             texts[False, "secret"],
@@ -83,22 +82,27 @@ async def create_key(
     *,
     live: bool,
     kind: str = "secret",
+    name: str | None = None,
     permissions: Mapping[str, str] | None = None,
-    item_amount_basis: str = "line",
+    version: str | None = None,
+    item_amount_basis: str | None = None,
     now: datetime,
     old_key_lives: timedelta = timedelta(hours=24),
+    actor: Actor = COMMAND_LINE,
 ) -> str:
-    """Make a key and give its text.
+    """Make a key and give its text. Raises KeyRefused.
 
     An account has one standing secret and one public key per mode, so a new one rotates the old
-    one out: it stays valid for `old_key_lives` more.
+    one out: it stays valid for `old_key_lives` more. name: of a restricted key. version,
+    item_amount_basis: without them, those of the key that is replaced.
     """
     tenant = Tenant(account_id, live)
+    new = NewKey(kind, name, dict(permissions or {}), version, item_amount_basis)
 
     async def work(tx: Tx) -> str:
-        if kind != "restricted":
-            await store.end_standing_key(tx, tenant, kind, now + old_key_lives)
-        return await _add_key(tx, tenant, kind, dict(permissions or {}), item_amount_basis, now)
+        if kind == "restricted":
+            return (await keys.add_key(tx, actor, tenant, new, now)).text
+        return (await keys.replace_standing(tx, actor, tenant, new, now, old_key_lives)).text
 
     return await database.run(work)
 
@@ -109,33 +113,3 @@ async def named_account(database: Database, name: str | None) -> str:
     if account_id is None:
         raise NotFound("Account", name or "")
     return account_id
-
-
-async def _add_key(
-    tx: Tx,
-    tenant: Tenant,
-    kind: str,
-    permissions: dict[str, str],
-    item_amount_basis: str,
-    now: datetime,
-    vault: Vault | None = None,
-) -> str:
-    mode = "live" if tenant.live else "test"
-    text = f"{_PREFIXES[kind]}_{mode}_{new_secret_hex()}"
-    key_id = new_uuid()
-    await store.insert_key(
-        tx,
-        store.NewKey(
-            id=key_id,
-            tenant=tenant,
-            kind=kind,
-            name=f"{mode} {kind} {key_id[:8]}",
-            secret_hash=store.key_hash(text),
-            permissions=permissions,
-            version=VERSIONS[0],
-            item_amount_basis=item_amount_basis,
-            created_at=now,
-            sealed_secret=vault.seal(text) if vault else None,
-        ),
-    )
-    return text

@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from refundry.db.database import Session, Tx
-from refundry.tenant import ApiKey, Tenant
+from refundry.db.database import Record, Session, Tx
+from refundry.tenant import VERSIONS, ApiKey, Tenant
 
 
 def key_hash(text: str) -> bytes:
@@ -27,7 +27,29 @@ class NewKey:
     version: str
     item_amount_basis: str
     created_at: datetime
+    last_four: str
+    public_text: str | None = None
     sealed_secret: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as it is kept. last_four, public_text: None where only its hash is known.
+
+    public_text: of a public key, the whole of it. expires_at: None while nothing ends it.
+    """
+
+    id: str
+    tenant: Tenant
+    kind: str
+    name: str
+    permissions: dict[str, str]
+    version: str
+    item_amount_basis: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_four: str | None
+    public_text: str | None
 
 
 async def find_key(session: Session, secret_hash: bytes, now: datetime) -> ApiKey | None:
@@ -86,34 +108,113 @@ async def account_name(session: Session, account_id: str) -> str:
     return await session.fetchval("SELECT name FROM accounts WHERE id = $1", account_id)
 
 
-async def end_standing_key(tx: Tx, tenant: Tenant, kind: str, ends_at: datetime) -> int:
-    """Let the account's standing key of a kind end; gives how many there were (0 or 1)."""
-    tag = await tx.execute(
-        """
-        UPDATE api_keys SET expires_at = $4
-         WHERE account_id = $1 AND live = $2 AND kind = $3 AND expires_at IS NULL
-        """,
-        tenant.account_id, tenant.live, kind, ends_at,
-    )  # fmt: skip
-    return int(tag.split()[-1])
-
-
 async def insert_key(tx: Tx, key: NewKey) -> None:
     """Store a key. It needs approvals if a key of its kind does: a new key, or one that takes
     another's place, is no way around them."""
     await tx.execute(
         """
         INSERT INTO api_keys (account_id, live, id, kind, name, secret_hash, sealed_secret,
-                              permissions, api_version, item_amount_basis, created_at,
-                              needs_approval)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11,
+                              permissions, api_version, item_amount_basis, created_at, last_four,
+                              public_text, needs_approval)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11, $12, $13,
                 EXISTS (SELECT FROM api_keys
                          WHERE account_id = $1 AND live = $2 AND kind = $4 AND needs_approval))
         """,
         key.tenant.account_id, key.tenant.live, key.id, key.kind, key.name, key.secret_hash,
         key.sealed_secret, json.dumps(key.permissions), key.version, key.item_amount_basis,
-        key.created_at,
+        key.created_at, key.last_four, key.public_text,
     )  # fmt: skip
+
+
+_COLUMNS = """id, account_id, live, kind, name, permissions::text AS permissions, api_version,
+       item_amount_basis, created_at, expires_at, last_four, public_text"""
+
+
+async def list_keys(session: Session, tenant: Tenant, now: datetime) -> list[StoredKey]:
+    """The keys that are valid: secret, public, then restricted by name. now: real time."""
+    rows = await session.fetch(
+        f"""
+        SELECT {_COLUMNS}
+          FROM api_keys
+         WHERE account_id = $1 AND live = $2 AND (expires_at IS NULL OR expires_at > $3)
+         ORDER BY array_position(ARRAY['secret', 'public', 'restricted'], kind),
+                  CASE WHEN kind = 'restricted' THEN lower(name) END,
+                  expires_at DESC NULLS FIRST, created_at DESC, id
+        """,
+        tenant.account_id, tenant.live, now,
+    )  # fmt: skip
+    return [_stored_key(row) for row in rows]
+
+
+async def lock_key(tx: Tx, tenant: Tenant, key_id: str) -> StoredKey | None:
+    """The key, its row locked until the transaction ends; None if there is none."""
+    row = await tx.fetchrow(
+        f"""
+        SELECT {_COLUMNS}
+          FROM api_keys
+         WHERE account_id = $1 AND live = $2 AND id = $3
+           FOR UPDATE
+        """,
+        tenant.account_id, tenant.live, key_id,
+    )  # fmt: skip
+    return _stored_key(row) if row else None
+
+
+async def lock_lasting_keys(tx: Tx, tenant: Tenant) -> list[StoredKey]:
+    """The keys that nothing ends, locked."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {_COLUMNS}
+          FROM api_keys
+         WHERE account_id = $1 AND live = $2 AND expires_at IS NULL
+         ORDER BY id
+           FOR UPDATE
+        """,
+        tenant.account_id, tenant.live,
+    )  # fmt: skip
+    return [_stored_key(row) for row in rows]
+
+
+async def save_key(tx: Tx, key: StoredKey) -> None:
+    """Store what can be changed of a key; its row must be locked."""
+    await tx.execute(
+        """
+        UPDATE api_keys
+           SET name = $4, permissions = $5::jsonb, api_version = $6, item_amount_basis = $7,
+               expires_at = $8
+         WHERE account_id = $1 AND live = $2 AND id = $3
+        """,
+        key.tenant.account_id, key.tenant.live, key.id, key.name, json.dumps(key.permissions),
+        key.version, key.item_amount_basis, key.expires_at,
+    )  # fmt: skip
+
+
+async def account_version(session: Session, tenant: Tenant) -> str:
+    """The API version of the account's secret key, which webhooks have by default."""
+    version = await session.fetchval(
+        """
+        SELECT api_version FROM api_keys
+         WHERE account_id = $1 AND live = $2 AND kind = 'secret' AND expires_at IS NULL
+        """,
+        tenant.account_id, tenant.live,
+    )  # fmt: skip
+    return version or VERSIONS[0]
+
+
+def _stored_key(row: Record) -> StoredKey:
+    return StoredKey(
+        id=row["id"],
+        tenant=Tenant(row["account_id"], row["live"]),
+        kind=row["kind"],
+        name=row["name"],
+        permissions=json.loads(row["permissions"]),
+        version=row["api_version"],
+        item_amount_basis=row["item_amount_basis"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_four=row["last_four"],
+        public_text=row["public_text"],
+    )
 
 
 async def sandbox_secret(session: Session) -> bytes | None:

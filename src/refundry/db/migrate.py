@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 """
 
+_LOCK = "LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE"
 _CONCURRENTLY = "-- concurrently\n"
 _INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?P<name>\w+)")
 # An index of a large table takes minutes; a statement of the service may take one.
@@ -108,7 +109,7 @@ async def apply(
                 continue
             await _run_concurrently(connection, migration, report)
         async with connection.transaction():
-            await connection.execute("LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE")
+            await connection.execute(_LOCK)
             if await _is_applied(connection, migration):
                 continue
             if not migration.concurrent:
@@ -129,12 +130,30 @@ async def _run_concurrently(
     statements = migration.statements
     for place, statement in enumerate(statements, 1):
         report(f"migrating: {migration.name} ({place} of {len(statements)})")
-        await _drop_unfinished(connection, report)
-        index = _INDEX.match(statement)
-        if index and await connection.fetchval("SELECT to_regclass($1)", index["name"]) is not None:
-            continue
-        with contextlib.suppress(asyncpg.DuplicateTableError):  # another run was quicker
-            await connection.execute(statement, timeout=_TIMEOUT_SECONDS)
+        while not await _run_beside_others(connection, statement, report):
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _run_beside_others(
+    connection: Connection, statement: str, report: Callable[[str], None]
+) -> bool:
+    """Run a statement; False if another run got in its way, so that it is to be tried again."""
+    await _drop_unfinished(connection, report)
+    index = _INDEX.match(statement)
+    if index and await connection.fetchval("SELECT to_regclass($1)", index["name"]) is not None:
+        return True
+    try:
+        await connection.execute(statement, timeout=_TIMEOUT_SECONDS)
+    except asyncpg.DuplicateTableError:
+        return True  # Another run was quicker.
+    except asyncpg.DeadlockDetectedError:
+        return False
+    except asyncpg.InternalServerError as error:
+        # Two that change the settings of one table at once.
+        if "tuple concurrently updated" not in str(error):
+            raise
+        return False
+    return True
 
 
 async def _drop_unfinished(connection: Connection, report: Callable[[str], None]) -> None:

@@ -29,7 +29,7 @@ from refundry.domain.order import Order
 from refundry.domain.refusal import InvalidField
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http.document import to_json, to_json_text
-from refundry.idempotency import Receipt
+from refundry.idempotency import Keeper
 from refundry.ids import new_dispute_id, new_ordered_uuid, new_sales_transaction_id
 from refundry.orders.commands import lock_or_refuse
 from refundry.orders.recording import Rendered, record
@@ -43,7 +43,7 @@ class Told:
 
     tenant: Tenant
     now: datetime
-    receipt: Receipt | None = None
+    receipt: Keeper | None = None
 
 
 async def create_dispute(

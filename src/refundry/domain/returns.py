@@ -105,11 +105,14 @@ def plan_return(
     if not isinstance(units, dict):
         return units
     for position, (index, quantity) in units.items():
-        line = order.lines[position]
-        taken = line.returned_units + open_units.get(position, 0)
-        if quantity > line.fulfilled_units - taken:
+        if quantity > returnable_units(order.lines[position], open_units):
             return ReturnTooLarge(f"items[{index}].qty")
     return tuple(ReturnItem(position, quantity) for position, (_, quantity) in units.items())
+
+
+def returnable_units(line: Line, open_units: Units) -> int:
+    """Units of a line that a new return may name: fulfilled, and in no other return."""
+    return line.fulfilled_units - line.returned_units - open_units.get(line.position, 0)
 
 
 def plan_acceptance(

@@ -6,6 +6,7 @@ from typing import Any
 
 from refundry.http.call import Operation
 from refundry.http.openapi_answers import HEADERS, RESPONSES, answers
+from refundry.http.openapi_links import links
 from refundry.http.openapi_parameters import parameters
 from refundry.http.openapi_schemas import ERROR, reference_to, schemas, subject_of
 
@@ -68,10 +69,13 @@ def openapi_document(operations: Sequence[Operation], *, version: str) -> dict[s
     shown = [operation for operation in operations if operation.documented]
     components = schemas(shown)
     tags = list(dict.fromkeys(operation.tag for operation in shown))
+    named = {_operation_id(operation): operation for operation in shown}
     paths: dict[str, dict[str, Any]] = {}
-    for operation in shown:
+    for name, operation in named.items():
         path = paths.setdefault(operation.path, {})
-        path[operation.method.lower()] = _operation(operation, components)
+        described = path[operation.method.lower()] = _operation(name, operation, components)
+        if found := links(operation, named):
+            described["responses"][str(operation.status)]["links"] = found
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,9 +97,9 @@ def openapi_document(operations: Sequence[Operation], *, version: str) -> dict[s
     }
 
 
-def _operation(operation: Operation, components: dict[str, Any]) -> dict[str, Any]:
+def _operation(name: str, operation: Operation, components: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": _operation_id(operation),
+        "operationId": name,
         "summary": operation.summary,
         "description": operation.description or inspect.getdoc(operation.handler) or "",
         "tags": [operation.tag],

@@ -30,7 +30,7 @@ from refundry.domain.refusal import (
 from refundry.errors import NotFound, Refused
 from refundry.http.document import JsonValue, raw_members, to_json, to_json_text
 from refundry.http.fields import MAX_METADATA_KEYS, metadata_text
-from refundry.idempotency import Receipt
+from refundry.idempotency import Keeper
 from refundry.ids import new_fulfillment_id, new_number, new_ordered_uuid, new_uuid
 from refundry.orders import saving, store
 from refundry.orders.reading import ReadOrder
@@ -55,7 +55,7 @@ async def lock_or_refuse(tx: Tx, tenant: Tenant, order_id: str) -> StoredOrder |
 
 
 async def ingest_order(
-    database: Database, tenant: Tenant, read: ReadOrder, now: datetime, receipt: Receipt | None
+    database: Database, tenant: Tenant, read: ReadOrder, now: datetime, receipt: Keeper | None
 ) -> bytes:
     """Take an order in; gives the Order resource. Raises Refused."""
     if Trigger.SOURCE_FAILS in {source.trigger for source in read.sources}:
@@ -155,7 +155,7 @@ async def update_order(
     order_id: str,
     update: OrderUpdate,
     now: datetime,
-    receipt: Receipt | None,
+    receipt: Keeper | None,
 ) -> bytes:
     """Change what may be changed of an order; gives the Order resource. Raises NotFound."""
 
@@ -259,7 +259,7 @@ async def create_fulfillment(
     tenant: Tenant,
     request: FulfillmentRequest,
     now: datetime,
-    receipt: Receipt | None,
+    receipt: Keeper | None,
 ) -> bytes:
     """Process units of an order; gives the Fulfillment resource. Raises Refused."""
 

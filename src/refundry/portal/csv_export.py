@@ -25,36 +25,37 @@ Cell = str | int | Decimal | datetime | None
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What goes into a file. table, conditions: as `list_ids` takes them; rows: gives the rows of
-    objects by their ids, each as long as `head`; name: of the file, without its ending."""
+    """What goes into a file. name: of the file, without its ending. rows: gives the rows of objects
+    by their ids, each as long as `head`. batch: how many are read at once."""
 
     name: str
     head: Sequence[str]
-    table: str
-    conditions: Sequence[Condition]
     rows: Callable[[list[str]], Awaitable[Sequence[Sequence[Cell]]]]
+    batch: int = _BATCH
 
 
-def stream_csv(database: Database, tenant: Tenant, export: Export) -> Streamed:
-    """A whole list, newest first, as a file to be kept."""
+def stream_csv(
+    database: Database, tenant: Tenant, table: str, conditions: Sequence[Condition], export: Export
+) -> Streamed:
+    """A whole list, newest first, as a file to be kept. table: a constant, as for `list_ids`."""
     headers: Mapping[str, str] = {
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": f'attachment; filename="{export.name}.csv"',
         **HEADERS,
     }
-    return Streamed(_parts(database, tenant, export), headers)
+    return Streamed(_parts(database, tenant, table, conditions, export), headers)
 
 
-async def _parts(database: Database, tenant: Tenant, export: Export) -> AsyncIterator[bytes]:
+async def _parts(
+    database: Database, tenant: Tenant, table: str, conditions: Sequence[Condition], export: Export
+) -> AsyncIterator[bytes]:
     yield csv_lines([export.head])
-    page, more = Page(_BATCH), True
+    page, more = Page(export.batch), True
     while more:
-        ids, more = required(
-            await list_ids(database, tenant, export.table, export.conditions, page)
-        )
+        ids, more = required(await list_ids(database, tenant, table, conditions, page))
         if ids:
             yield csv_lines(await export.rows(ids))
-            page = Page(_BATCH, after=ids[-1])
+            page = Page(export.batch, after=ids[-1])
 
 
 def csv_lines(rows: Iterable[Sequence[Cell]]) -> bytes:

@@ -30,10 +30,16 @@ async def page_of(
     if found is None:
         raise Wrong("This page of the list does not exist any more.")
     ids, more = found
-    back = asked.before is not None
+    return ids, pages_beside(visit, ids, more=more)
+
+
+def pages_beside(visit: Visit, ids: Sequence[str], *, more: bool) -> Pages:
+    """The pages beside one that shows these. more: whether the page did not show all that way."""
+    after, before = visit.query.one("after"), visit.query.one("before")
+    back = not after and before is not None
     newer = ids and (more if back else after is not None)
     older = ids and (True if back else more)
-    return ids, Pages(
+    return Pages(
         _address(visit, "before", ids[0]) if newer else None,
         _address(visit, "after", ids[-1]) if older else None,
     )

@@ -6,13 +6,17 @@ from datetime import datetime
 
 from refundry.access.rights import Right
 from refundry.db.listing import Condition
+from refundry.disputes.store import disputes_of_order
 from refundry.domain.cells import COMPONENT_NAMES, Component
 from refundry.domain.charge import Charge, Operation, OperationKind
+from refundry.domain.dispute import Dispute, DisputeState, check_dispute
 from refundry.domain.order import Line, Order, OrderState
-from refundry.domain.returns import Return
+from refundry.domain.refusal import ChargeInDispute
+from refundry.domain.returns import Return, returnable_units
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.document import to_json_text
+from refundry.http.problems import message_of
 from refundry.orders.store import StoredOrder, find_order, find_orders
 from refundry.outbox.store import events_of_order
 from refundry.portal.lists import active_filters, day_conditions, page_of
@@ -49,6 +53,15 @@ COMPONENT_LABELS = {
 IN_DISPUTE = "There is a dispute on the order."
 NOTHING_LEFT = "Nothing is available to refund."
 _FEW_EVENTS = 200
+# As `Order.over_refunded` tells it; only a chargeback can make it so, and those are few.
+OVER_REFUNDED = (
+    "{}::boolean AND t.id IN (SELECT d.order_id FROM disputes d"
+    " WHERE d.account_id = $1 AND d.live = $2 AND d.state = 'lost'"
+    " AND (SELECT sum(CASE o.kind WHEN 'refund' THEN o.amount_minor ELSE -o.amount_minor END)"
+    " FROM charge_operations o WHERE o.account_id = $1 AND o.live = $2"
+    " AND o.order_id = d.order_id AND o.charge_id = d.charge_id AND o.state = 'complete'"
+    " AND o.kind IN ('refund', 'capture')) > 0)"
+)
 
 
 async def list_orders(visit: Visit) -> Answer:
@@ -57,6 +70,9 @@ async def list_orders(visit: Visit) -> Answer:
     state = visit.query.one("state") or ""
     if state in STATES:
         conditions.append(Condition("t.state = {}::text", state))
+    over = visit.query.flag("over")
+    if over:
+        conditions.append(Condition(OVER_REFUNDED, True))
     q = (visit.query.one("q") or "").strip()
     if q:
         conditions.append(Condition("t.id = ANY ({}::text[])", await search_orders(visit, q)))
@@ -69,9 +85,10 @@ async def list_orders(visit: Visit) -> Answer:
         q=q,
         state=state,
         states=STATES,
+        over=over,
         first=visit.query.one("from") or "",
         last=visit.query.one("to") or "",
-        active=active_filters(visit, "state", "from", "to"),
+        active=active_filters(visit, "from", "to") + (state in STATES) + over,
     )
 
 
@@ -118,6 +135,7 @@ async def show_order(visit: Visit) -> Answer:
     refunds = await find_refunds(visit.database, visit.tenant, refund_ids)
     rows: list[RefundRow] = refund_rows([each.refund for each in refunds])
     returns: list[Return] = await returns_of_order(visit.database, visit.tenant, order.id)
+    disputes = await disputes_of_order(visit.database, visit.tenant, order.id)
     return visit.show(
         "order.html",
         order=order,
@@ -128,23 +146,21 @@ async def show_order(visit: Visit) -> Answer:
         charges=[_charge(stored, charge.id) for charge in order.charges],
         refunds=rows,
         returns=returns,
-        buttons=await _buttons(visit, order),
+        disputes=disputes,
+        buttons=await _buttons(visit, order, disputes),
         timeline=await _timeline(visit, order),
         component_names=COMPONENT_NAMES,
         component_labels=COMPONENT_LABELS,
     )
 
 
-async def _buttons(visit: Visit, order: Order) -> list[Button]:
+async def _buttons(visit: Visit, order: Order, disputes: Sequence[Dispute]) -> list[Button]:
     """The actions that the visitor may take, each with the reason why not now."""
     base = f"/dashboard/orders/{order.id}"
     dispute = IN_DISPUTE if order.state is OrderState.DISPUTE else ""
     units = any(line.units_left for line in order.lines) and order.state is OrderState.ACCEPTED
     taken = await open_units(visit.database, visit.tenant, order.id)
-    goods = any(
-        line.fulfilled_units - line.returned_units - taken.get(line.position, 0) > 0
-        for line in order.lines
-    )
+    goods = any(returnable_units(line, taken) > 0 for line in order.lines)
     found: list[Button] = []
     if visit.may(Right.CREATE_REFUND):
         reason = dispute or ("" if order.available_to_refund else NOTHING_LEFT)
@@ -156,7 +172,37 @@ async def _buttons(visit: Visit, order: Order) -> list[Button]:
         reason = dispute or ("" if units else "No item is left to fulfil or cancel.")
         found.append(Button("Fulfill items", "fulfill", f"{base}/fulfill", reason))
         found.append(Button("Cancel items", "cancel", f"{base}/cancel", reason))
+    if visit.may(Right.DISPUTES):
+        found.append(
+            Button(
+                "Open dispute",
+                "open-dispute",
+                f"{base}/disputes/new",
+                why_undisputed(order, disputes),
+            )
+        )
     return found
+
+
+def why_undisputed(order: Order, disputes: Sequence[Dispute]) -> str:
+    """Why no dispute can be opened on an order now; empty where one can."""
+    reasons = [why_no_dispute(order, charge, disputes) for charge in order.charges]
+    if not reasons:
+        return "There is no charge on the order."
+    if not all(reasons):
+        return ""
+    return IN_DISPUTE if order.state is OrderState.DISPUTE else reasons[0]
+
+
+def why_no_dispute(order: Order, charge: Charge, disputes: Sequence[Dispute]) -> str:
+    """Why no dispute can be opened on a charge now, by the API's rule; empty where one can."""
+    open_on = {each.charge_id for each in disputes if each.state is DisputeState.OPEN}
+    refusal = check_dispute(order, charge.id, open_on)
+    if refusal is None:
+        return ""
+    if isinstance(refusal, ChargeInDispute):
+        return "There is a dispute on this charge."
+    return message_of(refusal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-import asyncpg
 import structlog
 from markupsafe import Markup
 from starlette.types import Receive, Scope, Send
@@ -18,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 from refundry.access.rights import REFUND_SET_NAME, Right
 from refundry.access.sessions import WebSession, find_session
 from refundry.access.users import User
-from refundry.db.database import Database, Unreachable
+from refundry.db.database import UNDONE, Database, NothingDone, Unreachable
 from refundry.errors import BadFields, NotFound, required
+from refundry.http.admission import TooMuch
 from refundry.http.answer import Answer
 from refundry.http.call import Services
 from refundry.http.query import Query
@@ -131,6 +131,21 @@ FLASHES = {
     "refunded": "Refund submitted.",
     "mode": "Mode changed.",
     "saved": "Saved.",
+    "return-created": "Return created.",
+    "return-accepted": "Return accepted.",
+    "units-accepted": "Units accepted. The refund follows with the last of them.",
+    "fulfilled": "Items fulfilled.",
+    "cancelled": "Items cancelled.",
+    "dispute-opened": "Dispute opened.",
+    "dispute-closed": "Dispute closed.",
+    "key-deleted": "Key deleted.",
+    "versions": "All keys have this version now.",
+    "webhook-created": "Webhook created.",
+    "webhook-deleted": "Webhook deleted.",
+    "enabled": "Webhook enabled.",
+    "disabled": "Webhook disabled.",
+    "resent": "The event is being sent again, once.",
+    "once": "This form was sent before; it was done once.",
     "waits": "The refund is above your limit. It waits for somebody else's approval.",
     "approved": "Approved. The refund is on its way.",
     "declined": "Declined. Nothing was refunded.",
@@ -183,7 +198,8 @@ class PageResource:
         request_id = request_id_of(scope)
         answer = await self._answer(scope, receive, request_id)
         if isinstance(answer, Streamed):
-            await _stream(answer, receive, send)
+            with self._services.admission.aside():
+                await _stream(answer, receive, send)
             return
         await send_answer(send, answer, request_id)
         duration = time.perf_counter() - started
@@ -209,11 +225,13 @@ class PageResource:
         try:
             body = b""
             if scope["method"] == "POST":
-                body = await read_body(receive, _SECONDS_FOR_BODY, found.most_bytes)
+                admission = self._services.admission
+                body = await read_body(receive, admission, _SECONDS_FOR_BODY, found.most_bytes)
             visit = await _visit(self._services, scope, body, request_id)
             answer = await _pass(visit, found)
         except Exception as error:  # the last place that can still answer
-            answer = _answer_to(error, visit, request_id)
+            changes = scope["method"] == "POST"
+            answer = _answer_to(error, visit, request_id, changes=changes)
         return _with_cookies(answer, visit)
 
 
@@ -323,7 +341,8 @@ def _with_cookies(answer: Answer | Streamed, visit: Visit | None) -> Answer | St
     return answer
 
 
-def _answer_to(error: Exception, visit: Visit | None, request_id: str) -> Answer:
+def _answer_to(error: Exception, visit: Visit | None, request_id: str, *, changes: bool) -> Answer:
+    """changes: whether the request was to change something."""
     match error:
         case Forbidden():
             return _framed(visit, 403, "You may not do this", str(error))
@@ -336,13 +355,26 @@ def _answer_to(error: Exception, visit: Visit | None, request_id: str) -> Answer
             return _framed(visit, 400, "This cannot be done", "The form could not be read.")
         case TooSlow():
             return _framed(visit, 408, "This took too long", "The form did not arrive in time.")
-        case _ if isinstance(error, (TimeoutError, asyncpg.QueryCanceledError, *Unreachable)):
-            log.warning("database_unreachable", request_id=request_id, error=str(error))
-            text = "The database is not answering. Nothing was changed; try again in a moment."
-            return _plain(503, text)
+        case _ if isinstance(error, (NothingDone, TooMuch, *UNDONE)):
+            log.warning("request_shed", request_id=request_id, error=str(error))
+            return _not_now()
+        case _ if isinstance(error, Unreachable):
+            log.warning("database_lost", request_id=request_id, error=str(error))
+            return _in_doubt() if changes else _not_now()
         case _:
             log.error("unexpected_error", request_id=request_id, exc_info=error)
             return _plain(500, f"Something went wrong on our side (request {request_id}).")
+
+
+def _not_now() -> Answer:
+    answer = _plain(503, "The service is busy. Nothing was changed; try again in a moment.")
+    answer.headers["Retry-After"] = "1"
+    return answer
+
+
+def _in_doubt() -> Answer:
+    text = "The database did not answer. See whether it was done before you try again."
+    return _plain(504, text)
 
 
 def _framed(visit: Visit | None, status: int, title: str, text: str) -> Answer:

@@ -13,6 +13,7 @@ from refundry.http.answer import Answer
 from refundry.http.problems import message_of
 from refundry.operations.manual import settle_by_hand
 from refundry.orders.store import StoredOrder, find_order
+from refundry.portal.api_logs import call_that_made
 from refundry.portal.forms import Form
 from refundry.portal.order_lines import line_name
 from refundry.portal.orders import COMPONENT_LABELS
@@ -74,6 +75,7 @@ async def show_refund(visit: Visit, *, error: str = "") -> Answer:
         component_labels=[COMPONENT_LABELS[name] for name in COMPONENT_NAMES],
         link=_shopper_link(visit, loaded.stored),
         events=await events_of_refund(visit, refund),
+        made_by=await call_that_made(visit, refund.id),
         can_retry=refund.state in (RefundState.FAILED, RefundState.EXPIRED)
         and visit.may(Right.CREATE_REFUND),
         markable=_markable(visit, loaded),

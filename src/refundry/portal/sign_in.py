@@ -27,8 +27,8 @@ def safe_next(text: str) -> str:
     return text if ours and "\\" not in text and text.isprintable() else ""
 
 
-async def home(visit: Visit) -> Answer:
-    """To the first page that the visitor may see."""
+async def go_to_work(visit: Visit) -> Answer:
+    """To the first page that the visitor may see, right after the sign-in."""
     return visit.go(first_page(visit.user.rights))
 
 
@@ -74,7 +74,7 @@ async def post_login(visit: Visit) -> Answer:
     if token is None:
         return _login(visit, wanted, error=WRONG, email=form.text("email"), status=401)
     visit.new_cookies.append(cookie(COOKIE, token, secure=visit.secure, seconds=_COOKIE_SECONDS))
-    return visit.go(wanted or "/dashboard")
+    return visit.go(wanted or "/dashboard/start")
 
 
 async def post_logout(visit: Visit) -> Answer:
@@ -87,7 +87,7 @@ async def post_logout(visit: Visit) -> Answer:
 async def post_mode(visit: Visit) -> Answer:
     """Show the other mode's data from now on."""
     await set_mode(visit.database, visit.session, live=visit.form.text("live") == "true")
-    return visit.go("/dashboard", done="mode")
+    return visit.go(first_page(visit.user.rights), done="mode")
 
 
 async def show_password(visit: Visit) -> Answer:
@@ -152,7 +152,7 @@ def _profile(visit: Visit, error: str) -> Answer:
 
 
 PAGES = (
-    Page("GET", "", home),
+    Page("GET", "/start", go_to_work),
     Page("GET", "/login", show_login, open=True),
     Page("POST", "/login", post_login, open=True),
     Page("POST", "/logout", post_logout),

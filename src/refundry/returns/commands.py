@@ -11,7 +11,7 @@ from refundry.domain.refusal import ApprovalRequired, OrderUnknown
 from refundry.domain.returns import Return, accept, plan_acceptance, plan_return
 from refundry.errors import NotFound, Refused, required
 from refundry.http.document import to_json
-from refundry.idempotency import Receipt
+from refundry.idempotency import Keeper
 from refundry.ids import new_refund_id, new_return_id
 from refundry.metrics import observe_refund
 from refundry.orders.commands import lock_or_refuse, merged_metadata
@@ -32,7 +32,7 @@ async def create_return(
     tenant: Tenant,
     request: ReturnRequest,
     now: datetime,
-    receipt: Receipt | None,
+    receipt: Keeper | None,
 ) -> bytes:
     """Authorise a return; gives the Return resource. No money moves. Raises Refused."""
 
@@ -94,7 +94,7 @@ async def update_return(
     return_id: str,
     update: ReturnUpdate,
     now: datetime,
-    receipt: Receipt | None,
+    receipt: Keeper | None,
 ) -> bytes:
     """Accept units, or change location and metadata; gives the Return resource.
 

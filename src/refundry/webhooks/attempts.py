@@ -14,6 +14,7 @@ class Attempt:
     """One try to deliver one event. state, due_at: of the delivery, as they are by now.
 
     status: of the answer, if there was one; error: what else happened; response: its first 4 KiB.
+    sample: it was one of a sample event, which is in no log. single: asked for by a person.
     """
 
     event_id: str
@@ -27,6 +28,8 @@ class Attempt:
     response: bytes | None
     state: str
     due_at: datetime | None
+    sample: bool = False
+    single: bool = False
 
     @property
     def id(self) -> str:
@@ -58,8 +61,9 @@ async def list_attempts(
     direction = "ASC" if backwards else "DESC"
     rows = await session.fetch(
         f"""
-        SELECT a.event_id, a.number, a.attempt, e.type, a.started_at, a.duration_ms, a.status,
-               a.error, a.response, d.state, d.due_at
+        SELECT a.event_id, a.number, a.attempt, coalesce(d.sample_type, e.type) AS type,
+               d.sample_type IS NOT NULL AS sample, d.single, a.started_at, a.duration_ms,
+               a.status, a.error, a.response, d.state, d.due_at
           FROM attempts a
           JOIN deliveries d USING (account_id, live, webhook_id, event_id, number)
           LEFT JOIN events e ON e.account_id = a.account_id AND e.live = a.live
@@ -111,4 +115,6 @@ def _attempt(row: Record) -> Attempt:
         response=row["response"],
         state=row["state"],
         due_at=row["due_at"],
+        sample=row["sample"],
+        single=row["single"],
     )

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from refundry.access.audit_log import Actor, Change, audit
 from refundry.db.database import Database, Session, Tx
 from refundry.domain.refusal import EventUnknown, WebhookDisabled
 from refundry.errors import NotFound, Refused
 from refundry.http.document import to_json
-from refundry.idempotency import Receipt
+from refundry.idempotency import Keeper
 from refundry.ids import new_signing_token, new_uuid
 from refundry.outbox.store import find_events
 from refundry.sealing import Vault
@@ -28,6 +30,15 @@ OVERLAPS = {
 }
 """How long an old signing token may sign along (contract, events, section 8.4)."""
 
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """Who changes a webhook by hand, for the audit log. at: real time."""
+
+    actor: Actor
+    at: datetime
+
+
 # Events per transaction: a long outage must not make one that holds its locks for minutes.
 _STRETCH = 1000
 
@@ -38,7 +49,8 @@ async def create_webhook(
     tenant: Tenant,
     ask: WebhookAsk,
     now: datetime,
-    receipt: Receipt | None,
+    receipt: Keeper | None,
+    by: Editor | None = None,
 ) -> bytes:
     """Make a webhook with a signing token of its own; gives the Webhook resource."""
     assert ask.types is not None
@@ -54,6 +66,7 @@ async def create_webhook(
 
     async def work(tx: Tx) -> None:
         await store.insert_webhook(tx, webhook)
+        await _note(tx, by, "webhook.created", webhook, None, facts(webhook))
         if receipt:
             await receipt.store(tx, 201, body, sealed=True)
 
@@ -68,6 +81,7 @@ async def update_webhook(
     webhook_id: str,
     read: Callable[[Transport], WebhookAsk],
     now: datetime,
+    by: Editor | None = None,
 ) -> bytes:
     """Change a webhook; gives the Webhook resource. Raises NotFound, and what `read` raises.
 
@@ -78,6 +92,8 @@ async def update_webhook(
         before = await _lock(tx, tenant, webhook_id)
         after = changed(before, read(Transport(before.transport_type)), vault, now)
         await store.save_webhook(tx, after)
+        told = facts(after) | _new_credentials(before, after)
+        await _note(tx, by, "webhook.edited", after, facts(before), told)
         return to_json(webhook_view(after, vault))
 
     # Before it is enabled again, whatever still waits from the time before; after it is disabled,
@@ -128,15 +144,23 @@ def _with_credentials(webhook: Webhook, ask: WebhookAsk, vault: Vault) -> Webhoo
             sealed_client_secret=vault.seal(oauth.client_secret),
             grant_type=Grant(oauth.grant_type).value,
         )
+    if ask.bare:
+        return replace(
+            webhook, user_name=None, sealed_password=None, token_end_point=None, client_id=None,
+            sealed_client_secret=None, grant_type=None,
+        )  # fmt: skip
     return webhook
 
 
-async def delete_webhook(database: Database, tenant: Tenant, webhook_id: str) -> None:
+async def delete_webhook(
+    database: Database, tenant: Tenant, webhook_id: str, by: Editor | None = None
+) -> None:
     """Delete a webhook and drop what was still to be delivered to it. Raises NotFound."""
 
     async def work(tx: Tx) -> None:
-        await _lock(tx, tenant, webhook_id)
+        webhook = await _lock(tx, tenant, webhook_id)
         await store.delete_webhook(tx, tenant, webhook_id)
+        await _note(tx, by, "webhook.deleted", webhook, facts(webhook), None)
 
     await database.run(work)
     await store.drop_deliveries(database, tenant, webhook_id)
@@ -175,6 +199,8 @@ async def rotate_token(
     webhook_id: str,
     overlap: timedelta,
     now: datetime,
+    by: Editor | None = None,
+    receipt: Keeper | None = None,
 ) -> Tokens:
     """Give a webhook a new signing token; the old one signs along for `overlap`.
 
@@ -193,6 +219,10 @@ async def rotate_token(
             old_token_until=now + overlap if overlap else None,
         )
         await store.save_webhook(tx, after)
+        hours = {"oldTokenSignsForHours": overlap // timedelta(hours=1)}
+        await _note(tx, by, "webhook.token_rotated", webhook, None, hours)
+        if receipt:
+            await receipt.store(tx, 200, b"", sealed=True)
         return _tokens(after, vault, now)
 
     return await database.run(work)
@@ -204,7 +234,8 @@ async def resend(
     event_id: str,
     webhook_id: str,
     now: datetime,
-    receipt: Receipt | None = None,
+    receipt: Keeper | None = None,
+    by: Editor | None = None,
 ) -> bytes:
     """Queue one more attempt of any event for any webhook; gives how many were queued, as JSON.
 
@@ -213,10 +244,11 @@ async def resend(
     body = to_json({"queued": 1})
 
     async def work(tx: Tx) -> None:
-        await _lock_enabled(tx, tenant, webhook_id)
+        webhook = await _lock_enabled(tx, tenant, webhook_id)
         if not await find_events(tx, tenant, [event_id]):
             raise Refused(EventUnknown(event_id))
         await store.insert_resend(tx, tenant, webhook_id, event_id, now)
+        await _note(tx, by, "webhook.event_resent", webhook, None, {"event": event_id})
         if receipt:
             await receipt.store(tx, 200, body)
 
@@ -245,6 +277,44 @@ async def recover(
             return queued
         queued += done.queued
         position = done.position
+
+
+def facts(webhook: Webhook) -> dict[str, Any]:
+    """What the audit log tells of a webhook: all but its secrets."""
+    found = {
+        "address": webhook.address,
+        "types": list(webhook.types),
+        "expandedTypes": list(webhook.expanded_types),
+        "apiVersion": webhook.api_version,
+        "enabled": webhook.enabled,
+        "transportType": webhook.transport_type,
+        "userName": webhook.user_name,
+        "tokenEndPoint": webhook.token_end_point,
+        "clientID": webhook.client_id,
+        "grantType": webhook.grant_type,
+    }
+    return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _new_credentials(before: Webhook, after: Webhook) -> dict[str, Any]:
+    """Says that secrets were replaced, which cannot be seen otherwise."""
+    old = before.sealed_password, before.sealed_client_secret
+    new = after.sealed_password, after.sealed_client_secret
+    return {"newCredentials": True} if new not in (old, (None, None)) else {}
+
+
+async def _note(
+    tx: Tx,
+    by: Editor | None,
+    action: str,
+    webhook: Webhook,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    """Write into the audit log what somebody did by hand; the API has a log of its own."""
+    if by is not None:
+        change = Change(action, "webhook", webhook.id, before, after, webhook.tenant.live)
+        await audit(tx, webhook.tenant.account_id, by.actor, change, by.at)
 
 
 async def _lock(tx: Tx, tenant: Tenant, webhook_id: str) -> Webhook:

@@ -84,7 +84,7 @@ async def _gave_up_an_event(session: Session, webhook: Webhook, since: datetime)
                 ON d.account_id = a.account_id AND d.live = a.live AND d.webhook_id = a.webhook_id
                AND d.event_id = a.event_id AND d.number = a.number
              WHERE a.account_id = $1 AND a.live = $2 AND a.webhook_id = $3 AND a.started_at >= $4
-               AND d.state = 'exhausted')
+               AND d.state = 'exhausted' AND d.sample_type IS NULL)
         """,
         webhook.tenant.account_id, webhook.tenant.live, webhook.id, since,
     )  # fmt: skip

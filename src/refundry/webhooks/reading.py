@@ -66,7 +66,10 @@ class OAuth:
 
 @dataclass(frozen=True, slots=True)
 class WebhookAsk:
-    """What a body says of a webhook; None where it says nothing."""
+    """What a body says of a webhook; None where it says nothing.
+
+    bare: takes all credentials away, which no body can say.
+    """
 
     types: tuple[str, ...] | None
     address: str | None
@@ -76,6 +79,7 @@ class WebhookAsk:
     authentication: Basic | None
     oauth: OAuth | None
     expanded_types: tuple[str, ...] | None
+    bare: bool = False
 
 
 def named_hosts(document: Mapping[str, JsonValue]) -> set[str]:

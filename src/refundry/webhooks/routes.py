@@ -1,6 +1,5 @@
 """The operations on webhooks."""
 
-import asyncio
 from collections.abc import Mapping
 
 from refundry.errors import NotFound, required
@@ -19,7 +18,8 @@ from refundry.http.query import (
 from refundry.webhooks import commands, schemas, store
 from refundry.webhooks.addresses import Guard
 from refundry.webhooks.attempts import list_attempts
-from refundry.webhooks.reading import Rules, WebhookAsk, named_hosts, read_webhook
+from refundry.webhooks.reading import Rules, WebhookAsk, read_webhook
+from refundry.webhooks.rules import rules_for
 from refundry.webhooks.types import DeliveryState, Transport
 from refundry.webhooks.wire import attempt_view, webhook_view
 
@@ -128,15 +128,9 @@ async def _find(call: Call) -> store.Webhook:
 
 
 async def _rules(call: Call, document: Mapping[str, JsonValue]) -> Rules:
-    """What this account and this server allow; asks name servers for the hosts in the body."""
-    guard = call.services.part(Guard)
-    hosts = sorted(named_hosts(document))
-    refused = await asyncio.gather(*(guard.refuses(host) for host in hosts))
-    return Rules(
-        live=call.tenant.live,
-        allow_http=call.services.settings.webhook_allow_http,
-        expands=await store.expands_events(call.database, call.tenant.account_id),
-        refused_hosts=frozenset(host for host, no in zip(hosts, refused, strict=True) if no),
+    services = call.services
+    return await rules_for(
+        call.database, services.settings, services.part(Guard), call.tenant, document
     )
 
 

@@ -6,6 +6,8 @@
   document.querySelectorAll("[data-copy]").forEach(copyButton);
   const live = document.querySelector("[data-live]");
   if (live) follow(live);
+  document.querySelectorAll("form[data-once]").forEach(sendOnce);
+  document.querySelectorAll("[data-all-types]").forEach(allTypes);
 
   function refundForm(form) {
     const panel = document.getElementById("panel");
@@ -63,6 +65,22 @@
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
       button.textContent = "Copied";
+    });
+  }
+
+  function sendOnce(form) {
+    form.addEventListener("submit", () => {
+      const buttons = form.querySelectorAll("button:not([type=button])");
+      setTimeout(() => buttons.forEach((button) => { button.disabled = true; }));
+      window.addEventListener("pageshow", () => buttons.forEach((button) => { button.disabled = false; }), { once: true });
+    });
+  }
+
+  function allTypes(part) {
+    const all = part.querySelector("[name=all]"), boxes = part.querySelectorAll("[name=types]");
+    part.addEventListener("change", (event) => {
+      if (event.target === all) boxes.forEach((box) => { box.checked = all.checked; });
+      else all.checked = [...boxes].every((box) => box.checked);
     });
   }
 

@@ -1,0 +1,1 @@
+"""Faults put into the real thing: processes, disks, lines and clocks, while refunds flow."""

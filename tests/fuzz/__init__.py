@@ -1,0 +1,1 @@
+"""Requests made from the OpenAPI document by schemathesis, alone and in chains."""
