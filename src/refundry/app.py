@@ -15,6 +15,7 @@ from refundry.access.guards import KeyRing, RateLimit
 from refundry.access.signing_in import Gate as SignInGate
 from refundry.access.signing_in import open_gate
 from refundry.api_log.journal import Journal, open_journal
+from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
@@ -47,7 +48,7 @@ from refundry.waking import Waker
 from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
 from refundry.webhooks.sending import Courier, open_courier
-from refundry.worker import SEEN_SECONDS, open_worker
+from refundry.worker import SEEN_SECONDS, bulk_runner, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
 _HEALTH_SECONDS = 2.0
@@ -114,6 +115,7 @@ class Service:
             waker = Waker(database)
 
             async def drain_account(account_id: str) -> None:
+                await bulk.drain(bulk_runner(worker), account_id)
                 await drain(worker, account_id)
 
             services = Services(

@@ -9,6 +9,7 @@ import click
 
 from refundry import __version__
 from refundry.cli_backup import backup, restore
+from refundry.cli_bulk import bulk
 from refundry.cli_listen import listen
 from refundry.cli_retain import retain
 from refundry.cli_users import user
@@ -363,6 +364,7 @@ def operation_settle(
 
 
 cli.add_command(backup)
+cli.add_command(bulk)
 cli.add_command(restore)
 cli.add_command(listen)
 cli.add_command(retain)
