@@ -75,8 +75,9 @@ def deliver(api: Api, body: Doc) -> Doc:
     return order
 
 
-def trade(api: Api) -> tuple[Doc, Doc, Doc]:
-    """Some days of a shop; the order to be refunded, one with refunds, and a refund that failed."""
+def trade(api: Api) -> tuple[Doc, Doc, Doc, Doc]:
+    """Some days of a shop; the order to be refunded, one with refunds, a refund that failed, and
+    one that waits for bank details."""
     number = 0
     orders: list[Doc] = []
     for day in range(DAYS):
@@ -90,9 +91,8 @@ def trade(api: Api) -> tuple[Doc, Doc, Doc]:
         if day % 4 == 1:
             refund(api, given_captured(api, "R"), amount=27.01, reason="late_delivery")
         advance(api, DAY)
-    given_captured(api, "J")
-    refund(api, given_captured(api, "Q"), percent=100, reason="requested_by_customer")
     refund(api, given_captured(api, "J"), percent=100)
+    waiting = refund(api, given_captured(api, "Q"), percent=100, reason="requested_by_customer")
     busy = deliver(api, order_of(number - number % len(SALES) + 5))
     refund(api, busy, type="shipping", percent=100, reason="late_delivery")
     given_return(api, busy, 1)
@@ -100,7 +100,7 @@ def trade(api: Api) -> tuple[Doc, Doc, Doc]:
     refund(api, busy, items=[{"itemId": busy["items"][0]["id"], "quantity": 1, "amount": 20}])
     failed = refund(api, given_captured(api, "R"), amount=12.5, reason="product_unsatisfactory")
     settle(api)
-    return deliver(api, order_of(number - number % len(SALES) + 10)), busy, failed
+    return deliver(api, order_of(number - number % len(SALES) + 10)), busy, failed, waiting
 
 
 def picture(name: str, tab: Tab) -> None:
@@ -122,7 +122,31 @@ def refund_form(tab: Tab, order: Doc) -> None:
     tab.preview()
 
 
-def take(tab: Tab, fresh: Doc, busy: Doc, failed: Doc) -> None:
+def bulk_file(tab: Tab, fresh: Doc, busy: Doc) -> None:
+    """A file that was checked: two lines are ready, one looks like a duplicate, one is refused."""
+    lines = (
+        "order_id,amount,currency,reason",
+        f"{fresh['id']},8.64,USD,late_delivery",
+        f"{busy['id']},15.00,USD,product_unsatisfactory",
+        f"{busy['id']},15.00,USD,product_unsatisfactory",
+        f"{fresh['id']},1500.00,USD,requested_by_customer",
+    )
+    tab.go("/dashboard/bulk")
+    content = "\n".join(lines).encode()
+    tab.find("file").set_input_files(
+        {"name": "late-deliveries.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    tab.click("check")
+    tab.find("bulk-total").wait_for()
+
+
+def bank_details(tab: Tab, api: Api, waiting: Doc) -> None:
+    """What the shopper sees."""
+    token = expect(api.get(f"/refunds/{waiting['id']}"))["tokenInformation"]["token"]
+    tab.go(f"/offline-refund/{token}")
+
+
+def take(tab: Tab, api: Api, fresh: Doc, busy: Doc, failed: Doc, waiting: Doc) -> None:
     """Every picture, in turn."""
     shots: tuple[tuple[str, Callable[[], object]], ...] = (
         ("home", lambda: tab.go("/dashboard")),
@@ -131,6 +155,8 @@ def take(tab: Tab, fresh: Doc, busy: Doc, failed: Doc) -> None:
         ("refund-failed", lambda: tab.go(f"/dashboard/refunds/{failed['id']}")),
         ("roles", lambda: tab.go("/dashboard/users")),
         ("permission-set", lambda: tab.go("/dashboard/permission-sets")),
+        ("bulk", lambda: bulk_file(tab, fresh, busy)),
+        ("bank-details", lambda: bank_details(tab, api, waiting)),
     )
     for name, prepare in shots:
         prepare()
@@ -157,10 +183,10 @@ def main() -> None:
         with sync_playwright() as playwright:
             playwright.selectors.set_test_id_attribute("data-testid")
             browser = launch(playwright)
-            page = browser.new_page(viewport={"width": WIDTH, "height": 820})
+            page = browser.new_page(viewport={"width": WIDTH, "height": 790})
             tab = Tab(page, str(service.client.base_url).rstrip("/"))
             tab.sign_in(ADA)
-            take(tab, *orders)
+            take(tab, api, *orders)
             browser.close()
 
 

@@ -40,4 +40,4 @@ def test_the_main_path_takes_five_clicks(api: Api, tab: Tab) -> None:
     words = f"{effort.pages} pages, {effort.clicks} clicks and {effort.keys} keys"
     print(f"main path: {words}, {own_keys} beside the ID and the amount")
     assert effort.clicks <= MOST_CLICKS
-    assert words in " ".join((ROOT / "docs/dashboard/refunds.md").read_text("utf-8").split())
+    assert words in " ".join((ROOT / "docs/issue-a-refund.md").read_text("utf-8").split())

@@ -125,7 +125,7 @@ class Operation:
     the shapes as msgspec Structs; a list of one is a bare array, None no content. subject: the
     shape whose id stands in the path, where it is not the answer. most: how many objects a page
     may hold. open: needs no key. any_media: does not answer in JSON alone. example: a body that
-    works on the sandbox's first order.
+    works on the sandbox's first order. headers: on every answer of its path, errors included.
     """
 
     method: str
@@ -149,3 +149,4 @@ class Operation:
     example: Mapping[str, Any] | None = None
     answer_example: Any = None
     subject: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
