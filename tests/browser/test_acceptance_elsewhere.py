@@ -167,4 +167,3 @@ def test_b_20_a_refused_call_is_found_with_its_error_and_bodies(
     answered = json.loads(tab.find("response").inner_text())
     assert json.loads(tab.find("request").inner_text())["orderId"] == order["id"]
     see(tab.find("error-message")).to_contain_text(answered["errors"][0]["message"])
-

@@ -25,8 +25,6 @@ def reach(tab: Tab, testid: str) -> None:
     raise AssertionError(f"{testid} is not reached on {tab.path}")
 
 
-
-
 @pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.check)])
 def test_half_an_order_is_refunded_by_keyboard(api: Api, open_tab: Open, script: bool) -> None:
     order = given_captured(api, "A")

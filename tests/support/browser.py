@@ -82,7 +82,8 @@ class Tab:
     def _hear(self, message: ConsoleMessage) -> None:
         # Chromium reports each page of status 400 and above, which tests ask for on purpose.
         ours = message.text.startswith("Failed to load resource") and any(
-            each.url == urldefrag(message.location["url"]).url and each.request.is_navigation_request()
+            each.url == urldefrag(message.location["url"]).url
+            and each.request.is_navigation_request()
             for each in self._answered
         )
         if message.type in ("error", "warning") and not ours:

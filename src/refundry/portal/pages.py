@@ -290,22 +290,11 @@ async def _visit(services: Services, scope: Scope, body: bytes, request_id: str)
     address = scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
     return Visit(
         services, web, now, real_now, scope["path_params"], query, form, body, headers,
-        cookies, request_id, address, _is_secure(services, scope),
+        cookies, request_id, address, services.settings.is_over_tls(),
         current=_entry_of(scope["refundry.route"]),
     )  # fmt: skip
 
 
-<<<<<<< HEAD
-def _is_secure(services: Services, scope: Scope) -> bool:
-    """Whether the browser came over TLS, which may end before us.
-
-    That is a setting and not a header, which anybody could send who reaches the port.
-    """
-    return (
-        scope.get("scheme") == "https"
-        or services.settings.public_address().lower().startswith("https:")
-    )
-=======
 def _read_any_form(body: bytes, kind: str, headers: Mapping[str, str]) -> Form:
     match kind:
         case "application/x-www-form-urlencoded":
@@ -314,7 +303,6 @@ def _read_any_form(body: bytes, kind: str, headers: Mapping[str, str]) -> Form:
             return read_multipart(body, headers["content-type"])
         case _:
             return Form()
->>>>>>> portal
 
 
 def _entry_of(route: str) -> str:
