@@ -183,7 +183,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             playwright.selectors.set_test_id_attribute("data-testid")
             browser = launch(playwright)
-            page = browser.new_page(viewport={"width": WIDTH, "height": 790})
+            page = browser.new_page(viewport={"width": WIDTH, "height": 700})
             tab = Tab(page, str(service.client.base_url).rstrip("/"))
             tab.sign_in(ADA)
             take(tab, api, *orders)
