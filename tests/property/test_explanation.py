@@ -176,7 +176,7 @@ def _lived(order: Order, steps: Sequence[tuple[str, int, int]]) -> Life:
     return life
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(lives("charge_back"))
 def test_every_refund_is_explained_to_the_cent(life: Life) -> None:
     for refund, explanation in life.explained():
@@ -186,7 +186,7 @@ def test_every_refund_is_explained_to_the_cent(life: Life) -> None:
         _assert_true(life, refund, explanation)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(lives("charge_back", "fail_late", "fail_late"))
 def test_no_wrong_story_is_told_of_money_that_came_back(life: Life) -> None:
     """Which of several records had been paid is not in the books once it failed late."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from refundry.db.database import Database, Session
 from refundry.domain.cells import COMPONENT_NAMES, EMPTY, Cells, add
+from refundry.domain.charge import Shares
 from refundry.domain.order import Line
 from refundry.domain.preview import LeftOut, Outside, Preview, Share, preview_refund, type_of
 from refundry.domain.refund import Element, RefundAsk
@@ -47,7 +48,7 @@ def preview_view(preview: Preview, *, live: bool) -> Mapping[str, JsonValue]:
     """The RefundPreview resource."""
     order, refund = preview.before, preview.refund
     exponent = order.currency.exponent
-    shares = refund.shares if refund else {}
+    shares: Shares = refund.shares if refund else {}
     whole = EMPTY
     for cells in shares.values():
         whole = add(whole, cells)
