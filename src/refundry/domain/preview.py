@@ -159,7 +159,8 @@ def _every_refusal(
 ) -> tuple[Refusal, ...]:
     """The refusal that the request would get, first, and every other one.
 
-    Of the elements of a request each is also looked at by itself.
+    The request is looked at again without the dispute and in the right currency, and each of its
+    elements by itself.
     """
     found: list[Refusal] = [first]
     if order.state is OrderState.DISPUTE:
@@ -168,11 +169,13 @@ def _every_refusal(
     if ask.currency.upper() != order.currency.code:
         found.append(CurrencyNotSupported(ask.currency))
         ask = replace(ask, currency=order.currency.code)
-    for index in range(len(ask.items) or 1):
+    if not isinstance(whole := plan_refund(order, ask, refund_id="", now=now), Refund):
+        found.append(whole)
+    for index in range(len(ask.items)):
         alone = replace(ask, items=ask.items[index : index + 1])
         planned = plan_refund(order, alone, refund_id="", now=now)
         if not isinstance(planned, Refund):
-            found.append(_at(planned, index) if ask.items else planned)
+            found.append(_at(planned, index))
     return tuple(dict.fromkeys(found))
 
 
