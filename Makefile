@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-growth bench-bloat faults fuzz soak simulate \
+.PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat \
+  bench-pages faults fuzz soak simulate \
   stress clean
 
 help: ## List what make can do
@@ -49,6 +50,9 @@ audit: $(DEV) ## Known vulnerabilities of what is installed; asks a service outs
 bench: $(DEV) ## Measure, with PostgreSQL alone as the reference
 	$(BIN)/python -m bench $(BENCH)
 
+bench-scale: $(DEV) ## Measure one and two processes, pgbouncer, and overload
+	$(BIN)/python -m bench --only scale overload $(BENCH)
+
 bench-growth: $(DEV) ## Measure with few and with two million refunds
 	$(BIN)/python -m bench.growth $(BENCH)
 
@@ -60,6 +64,9 @@ bench-bloat: $(DEV) ## Refunds at a steady rate; what becomes of the tables
 
 fuzz: $(DEV) ## 20,000 generated requests and chains of them: make fuzz FUZZ='--seed 7'
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+bench-pages: $(DEV) ## How long pages take with 100,000 orders
+	$(BIN)/python -m bench.dashboard $(BENCH)
 
 soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py

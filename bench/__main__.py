@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.support.postgres import bouncer_program
+
 from bench.measures import to_document, to_lines
-from bench.plan import USUAL, Options, Part
+from bench.plan import EMBEDDED, EXTERNAL, POOLED, USUAL, Options, Part
 from bench.run import run
 from bench.stage import BenchFailed
 
@@ -27,12 +29,14 @@ def main() -> None:
         "--only",
         nargs="+",
         choices=[part.value for part in Part],
-        help="these measures alone [all but api_log]",
+        help="these measures alone [all but api_log, scale and overload]",
     )
     asked = parser.parse_args()
     if asked.seconds < 2 or asked.orders < 1:
         parser.error("--seconds must be at least 2 and --orders at least 1")
-    options = Options(asked.seconds, asked.orders, frozenset(map(Part, asked.only or USUAL)))
+    parts = frozenset(map(Part, asked.only)) if asked.only else USUAL
+    pooled = (POOLED,) if bouncer_program() else ()
+    options = Options(asked.seconds, asked.orders, parts, (EMBEDDED, EXTERNAL, *pooled))
     machine = _machine(options)
     try:
         with tempfile.TemporaryDirectory(prefix="refundry-bench-") as folder:

@@ -18,10 +18,12 @@ class Part(StrEnum):
     SUBSCRIPTION = "subscription"
     SETTLEMENT = "settlement"
     API_LOG = "api_log"
+    SCALE = "scale"
+    OVERLOAD = "overload"
 
 
 # A whole run is to end while one waits for it; the others are asked for by name.
-USUAL = frozenset(Part) - {Part.API_LOG}
+USUAL = frozenset(Part) - {Part.API_LOG, Part.SCALE, Part.OVERLOAD}
 LOADS = (Part.REFUNDS, Part.ORDERS)
 CLIENTS = (1, 8, 32)
 STARTS = 5
@@ -45,6 +47,19 @@ EVENTS_PER_SECOND = 100
 LOGGED = "with the log"
 UNLOGGED = "without the log"
 LOG_ROUNDS = 4
+
+# Where PostgreSQL runs, and how many API processes there are before it.
+EMBEDDED = "embedded"
+EXTERNAL = "external"
+POOLED = "pgbouncer"
+PROCESSES = (1, 2)
+
+# Offered: so many times what can be sustained, over so many connections.
+TIMES_TOO_MUCH = 5
+CROWD = 512
+SUSTAINED = "sustained"
+FLOODED = "flooded"
+AFTERWARDS = "afterwards"
 
 # The backlog of refunds that are not settled is watched for so many times the length of a load.
 SETTLED_SECONDS = 10
@@ -76,11 +91,13 @@ _SET_UP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """seconds: of each measured load. parts: those that were asked for."""
+    """seconds: of each measured load. parts: those that were asked for. places: where PostgreSQL
+    can run on this machine."""
 
     seconds: float
     orders: int
     parts: frozenset[Part]
+    places: tuple[str, ...] = (EMBEDDED, EXTERNAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,8 @@ def plan_steps(options: Options) -> list[Step]:
     steps += _log_steps(options)
     loads = [part for part in LOADS if part in options.parts]
     steps += _load_steps(loads, options.seconds)
+    steps += _scale_steps(options)
+    steps += _overload_steps(options)
     if Part.MEMORY in options.parts:
         seconds = 2 * (options.seconds + WARM_SECONDS) + _START_SECONDS
         steps.append(Step("memory of `refundry serve` under load", seconds, Part.MEMORY))
@@ -126,6 +145,28 @@ def _webhook_steps(options: Options) -> Iterator[Step]:
         yield Step(title, cost + _START_SECONDS, Part.ARRIVAL)
     if Part.SUBSCRIPTION in options.parts:
         yield from _side_steps(Part.SUBSCRIPTION, (SUBSCRIBED, UNSUBSCRIBED), cost, ROUNDS)
+
+
+def _scale_steps(options: Options) -> Iterator[Step]:
+    if Part.SCALE not in options.parts:
+        return
+    laid = options.orders / _LAID_PER_SECOND
+    yield Step("a PostgreSQL on a port, and its orders", _SET_UP_SECONDS + laid, Part.SCALE)
+    cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS + _START_SECONDS
+    sides = [scale_side(place, count) for place in options.places for count in PROCESSES]
+    yield from _side_steps(Part.SCALE, sides, cost, ROUNDS)
+
+
+def scale_side(place: str, processes: int) -> str:
+    """The name of a side: where the database runs, and how many API processes there are."""
+    return f"{place}_{processes}"
+
+
+def _overload_steps(options: Options) -> Iterator[Step]:
+    if Part.OVERLOAD in options.parts:
+        cost = WARM_SECONDS + options.seconds + _EXTRA_SECONDS
+        for side in (SUSTAINED, FLOODED, AFTERWARDS):
+            yield Step(f"overload: {side}", cost, Part.OVERLOAD, CLIENTS[-1], side)
 
 
 def _settlement_steps(options: Options) -> Iterator[Step]:

@@ -2,12 +2,9 @@
 
 import asyncio
 import statistics
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import asyncpg
 
@@ -15,6 +12,7 @@ from bench.api_log import ApiLogBench, compare_logs
 from bench.laying import lay_orders
 from bench.loads import client_limit, run_client
 from bench.measures import Measure
+from bench.overload import measure_overload
 from bench.plan import (
     CLIENTS,
     HTTP,
@@ -30,43 +28,18 @@ from bench.plan import (
 from bench.processes import command, descendants, memory, processor_seconds
 from bench.progress import Progress
 from bench.reference import run_pgbench
+from bench.scale import measure_scale
+from bench.scene import COUNT, Scene, on_connection, open_bench_account
 from bench.settlement import SettlementBench
 from bench.sides import Side, compare
 from bench.stage import BenchFailed, Service, Stage, take_order
 from bench.statements import Scripts, take_scripts
 from bench.webhooks import WebhookBench
-from refundry.access.commands import OpenedAccount, open_account
-from refundry.db.database import connect_arguments, open_database
+from refundry.access.commands import OpenedAccount
 from refundry.db.embedded import Server
-from refundry.hosting import database_ready
 from refundry.tenant import Tenant
 
-T = TypeVar("T")
-
 _MIB = 1024 * 1024
-_COUNT = "SELECT count(*) FROM refunds"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What all steps need."""
-
-    options: Options
-    folder: Path
-    stage: Stage
-    progress: Progress
-    steps: list[Step]
-
-    def begin(self, *parts: Part | None) -> Iterator[Step]:
-        """The steps of these parts, each announced when its turn has come."""
-        for step in self.steps:
-            if step.part in parts:
-                self.progress.begin(step)
-                yield step
-
-    def server(self) -> AbstractContextManager[Server | None]:
-        """PostgreSQL on the data directory, for as long as the block runs."""
-        return database_ready(self.stage.settings, "make bench", self.progress.say, exclusive=True)
 
 
 def run(options: Options, folder: Path) -> list[Measure]:
@@ -83,6 +56,8 @@ def run(options: Options, folder: Path) -> list[Measure]:
         *_settlement(scene, account),
         *_api_log(scene, account),
         *_loads(scene, account, order_id),
+        *measure_scale(scene, account),
+        *measure_overload(scene, account),
         *_memory(scene, account),
     ]
 
@@ -91,16 +66,11 @@ def _prepare(scene: Scene) -> tuple[OpenedAccount, str]:
     """Lay the orders; gives the account that they belong to and the one they are copies of."""
     preparations = scene.begin(None)
     next(preparations)
-
-    async def open_bench_account() -> OpenedAccount:
-        async with open_database(scene.stage.settings) as database:
-            return await open_account(database, "Bench", now=datetime.now(UTC))
-
-    account = asyncio.run(open_bench_account())
+    account = asyncio.run(open_bench_account(scene.stage))
     with scene.stage.service("api") as service:
         order_id = take_order(scene.stage, service.port, account.secret_test)
     next(preparations)
-    _on_connection(
+    on_connection(
         scene.stage,
         lambda connection: lay_orders(
             connection, order_id, scene.options.orders, scene.progress.say
@@ -160,7 +130,7 @@ class _Ground:
         """Take one step and add what came of it to `side`."""
         # So that all loads begin alike: the first change of a page after a checkpoint costs more.
         self._run("CHECKPOINT")
-        refunds = self._run(_COUNT)
+        refunds = self._run(COUNT)
         postgres = processor_seconds(self.server.pid)
         service = processor_seconds(self.service.pid)
         sent = self._over_http(step, side) if step.side == HTTP else self._alone(step, side)
@@ -168,7 +138,7 @@ class _Ground:
         side.service_seconds += processor_seconds(self.service.pid) - service
         side.requests += sent
         if step.part is Part.REFUNDS:
-            self._check_written(step, side, sent, self._run(_COUNT) - refunds)
+            self._check_written(step, side, sent, self._run(COUNT) - refunds)
 
     def _over_http(self, step: Step, side: Side) -> int:
         assert step.part is not None
@@ -262,7 +232,7 @@ def _api_log(scene: Scene, account: OpenedAccount) -> Iterator[Measure]:
     with (
         scene.server() as server,
         stage.service("api") as logged,
-        stage.service("api", {"REFUNDRY_API_LOG": "0"}) as unlogged,
+        stage.service("api", own={"REFUNDRY_API_LOG": "0"}) as unlogged,
     ):
         assert server is not None
         services = {LOGGED: logged, UNLOGGED: unlogged}
@@ -295,17 +265,4 @@ def _count(stage: Stage, statement: str) -> int:
     async def run(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
         return await connection.fetchval(statement)
 
-    return _on_connection(stage, run)
-
-
-def _on_connection(
-    stage: Stage, work: "Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]]"
-) -> T:
-    async def run() -> T:
-        connection = await asyncpg.connect(**connect_arguments(stage.settings))
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
+    return on_connection(stage, run)

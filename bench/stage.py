@@ -38,10 +38,14 @@ class Service:
 
 
 class Stage:
-    """A data directory in `folder` and the settings that all processes of a run share."""
+    """A data directory in `folder` and the settings that all processes of a run share.
 
-    def __init__(self, folder: Path) -> None:
+    further: settings beyond those, as variables.
+    """
+
+    def __init__(self, folder: Path, further: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        folder.mkdir(exist_ok=True)
         self._log = folder / "service.log"
         own = {
             "REFUNDRY_DATA_DIR": str(folder / "data"),
@@ -50,20 +54,24 @@ class Stage:
             "REFUNDRY_RATE_LIMIT_LIVE": "0",
             "REFUNDRY_SANDBOX_DELAY": "0",
             "REFUNDRY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+            **(further or {}),
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("REFUNDRY_")}
         self.environment = inherited | own
         self.settings = load_settings(own, {})
 
     @contextmanager
-    def service(self, kind: str, own: Mapping[str, str] | None = None) -> Generator[Service]:
+    def service(
+        self, kind: str, *options: str, own: Mapping[str, str] | None = None
+    ) -> Generator[Service]:
         """`refundry api` or `refundry serve`, up and answering; own: variables of its own.
 
         Raises BenchFailed.
         """
         port = _free_port()
         begun = time.perf_counter()
-        process = self._popen(kind, "--host", "127.0.0.1", "--port", str(port), own=own)
+        address = ("--host", "127.0.0.1", "--port", str(port))
+        process = self._popen(kind, *address, *options, own=own)
         try:
             while not _is_up(port):
                 if process.poll() is not None or time.perf_counter() - begun > _UP_SECONDS:

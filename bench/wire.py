@@ -36,6 +36,35 @@ class Answers(msgspec.Struct, frozen=True):
     wrong: str | None
 
 
+class Flood(msgspec.Struct, frozen=True):
+    """As Load, but `rate` requests a second are sent over `clients` connections, come what may."""
+
+    port: int
+    request: str
+    clients: int
+    rate: float
+    seconds: float
+    warm_seconds: float
+    first_order: int
+    orders: int
+
+
+class Flooded(msgspec.Struct, frozen=True):
+    """accepted, refused: microseconds of each answer in the measured seconds, from when its request
+    was due. all_accepted: of the whole run. unsent: for want of a free connection. lost:
+    connections that ended without an answer. wrong: neither a 201 nor a 503 with Retry-After.
+    """
+
+    accepted: list[int]
+    refused: list[int]
+    all_accepted: int
+    sent: int
+    unsent: int
+    lost: int
+    processor_seconds: float
+    wrong: str | None
+
+
 class Arrivals(msgspec.Struct, frozen=True):
     """times: when each request had come, in Unix seconds. micros: how long each took since its
     event's creation."""

@@ -13,6 +13,7 @@ import uvicorn
 
 from refundry.app import Service
 from refundry.connections import Crowd, GuardedProtocol, Limits
+from refundry.http.admission import Admission
 from refundry.settings import Settings
 
 _GRACE_SECONDS = 10
@@ -35,12 +36,13 @@ def serve_api(settings: Settings, *, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. fd: a listening socket shared with other processes."""
     share = 1 / settings.processes if fd is not None else 1
     several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    service = Service(settings, share=share, several=several)
     config = uvicorn.Config(
-        Service(settings, share=share, several=several),
+        service,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=guarded(Limits(connections=_connections(settings.max_connections))),
+        http=guarded(Limits(connections=_connections(settings.max_connections)), service.admission),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -53,14 +55,15 @@ def serve_api(settings: Settings, *, fd: int | None) -> None:
     )
     sockets = [socket.socket(fileno=fd)] if fd is not None else None
     server = _Server(config)
+    service.admission.running = server.server_state.tasks
     server.run(sockets=sockets)
     if not server.started:
         raise SystemExit(3)
 
 
-def guarded(limits: Limits) -> type[asyncio.Protocol]:
+def guarded(limits: Limits, admission: Admission) -> type[asyncio.Protocol]:
     """What uvicorn makes a protocol with; all that it makes share the limits."""
-    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, Crowd(limits)))
+    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, Crowd(limits), admission))
 
 
 def _connections(wanted: int) -> int:

@@ -21,6 +21,7 @@ from refundry.db.migrate import is_current
 from refundry.disputes.routes import OPERATIONS as DISPUTES
 from refundry.events.routes import OPERATIONS as EVENTS
 from refundry.http import problems
+from refundry.http.admission import Admission
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation, Services
 from refundry.http.document import storable_text, to_json
@@ -47,8 +48,6 @@ from refundry.worker import SEEN_SECONDS, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
 _HEALTH_SECONDS = 2.0
-# No statement of a request takes nearly as long on a server that is well.
-_STATEMENT_SECONDS = 10.0
 _HTML = "text/html; charset=utf-8"
 _POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none';"
@@ -74,6 +73,7 @@ class Service:
         self._settings = settings
         self._share = share
         self._several = several
+        self.admission = Admission(most_requests=settings.max_requests)
         self._operations = documented_operations(settings)
         self._app = Starlette(lifespan=self._lifespan)
         self._app.router = Router(
@@ -98,7 +98,11 @@ class Service:
         log_openings(settings)
         clock, vault = Clock(), open_vault(settings)
         async with (
-            open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
+            open_database(
+                settings,
+                patience_seconds=settings.queue_timeout,
+                statement_seconds=settings.database_timeout,
+            ) as database,
             open_worker(settings, database) as worker,
             open_gate(database, vault, clock) as sign_in,
             open_courier(settings) as courier,
@@ -117,12 +121,13 @@ class Service:
                 drain_account,
                 {
                     OrderBodies: OrderBodies(database),
-                    RefundLanes: RefundLanes(database),
+                    RefundLanes: RefundLanes(database, queue_seconds=settings.queue_timeout),
                     Releases: Releases(database),
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
                     Courier: courier,
                 },
+                self.admission,
             )
             waking = asyncio.create_task(waker.run())
             try:

@@ -38,9 +38,11 @@ def cli() -> None:
 @with_settings
 def serve(**options: object) -> None:
     """Run everything: the embedded database, the API and a worker."""
+    from refundry.db.limits import Pools
     from refundry.hosting import (
         bring_up_to_date,
         database_ready,
+        fit_pools,
         invite_first_administrator,
         sandbox_secret,
     )
@@ -51,6 +53,8 @@ def serve(**options: object) -> None:
         with database_ready(settings, "refundry serve", report, exclusive=True) as server:
             if settings.database_url:
                 bring_up_to_date(settings, report)
+            # The worker has a pool too, and a connection that it is woken by.
+            settings = fit_pools(settings, Pools(settings.processes + 1, besides=1))
             secret = asyncio.run(sandbox_secret(settings, report))
             supervisor = Supervisor(settings, server)
             try:
@@ -99,7 +103,8 @@ def _screen(settings: Settings, url: str, secret: str | None, token: str | None)
 def api(fd: int | None, **options: object) -> None:
     """Run the API alone."""
     from refundry.api_server import serve_api
-    from refundry.hosting import database_ready
+    from refundry.db.limits import Pools
+    from refundry.hosting import database_ready, fit_pools
 
     with spoken_errors():
         settings = read_settings(**options)
@@ -107,7 +112,7 @@ def api(fd: int | None, **options: object) -> None:
             serve_api(settings, fd=fd)
             return
         with database_ready(settings, "refundry api", report):
-            serve_api(settings, fd=None)
+            serve_api(fit_pools(settings, Pools(1)), fd=None)
 
 
 @cli.command()
@@ -116,13 +121,14 @@ def worker(**options: object) -> None:
     """Run a worker alone."""
     import uvloop
 
-    from refundry.hosting import database_ready
+    from refundry.db.limits import Pools
+    from refundry.hosting import database_ready, fit_pools
     from refundry.worker import run_worker
 
     with spoken_errors():
         settings = read_settings(**options)
         with database_ready(settings, "refundry worker", report):
-            uvloop.run(run_worker(settings))
+            uvloop.run(run_worker(fit_pools(settings, Pools(1, besides=1))))
 
 
 @cli.command()

@@ -5,12 +5,31 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from refundry.http import problems
+from refundry.http.admission import Admission
 from refundry.http.answer import Answer
 from refundry.http.document import bad_format
 from refundry.ids import new_uuid
+from refundry.metrics import SHED
+from refundry.pipeline import request_id_of
+
+# They tell whether the service lives: the less it has room for, the more they are needed.
+_PROBES = (b"/healthz", b"/readyz", b"/metrics")
+
+
+def _refusal() -> bytes:
+    """The answer to what is too much, as bytes: it must cost next to nothing. %b: the id."""
+    answer = problems.unavailable()
+    lines = [b"HTTP/1.1 503 Service Unavailable", b"content-type: application/json"]
+    lines += [f"{name.lower()}: {value}".encode() for name, value in answer.headers.items()]
+    lines += [b"content-length: %d" % len(answer.body), b"x-request-id: %b"]
+    return b"\r\n".join(lines) + b"%b\r\n\r\n" + answer.body
+
+
+_REFUSAL = _refusal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +173,11 @@ class JoiningTransport:
 class GuardedProtocol(HttpToolsProtocol):
     """A connection that is ended where it keeps us waiting for too long, or sends too much."""
 
-    def __init__(self, crowd: Crowd, **of_uvicorn: Any) -> None:
+    def __init__(self, crowd: Crowd, admission: Admission, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._crowd = crowd
+        self._admission = admission
+        self._shedding = False
         self._limits = crowd.limits
         self._part = _Part.BETWEEN
         self._awaited: Awaited | None = None
@@ -174,7 +195,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._crowd.enter(self):
             self._look()
         else:
-            self._part_with(problems.problem(503, headers={"Retry-After": "1"}))
+            SHED.inc()
+            self._part_with(problems.unavailable())
 
     def data_received(self, data: bytes) -> None:
         """Read on, and see whose turn it is then."""
@@ -207,6 +229,10 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
         if len(self.pipeline) >= self._limits.pipelined or not self._is_plain():
             raise _Refused
+        if self._is_too_much():
+            self._part = _Part.BODY
+            self._shed()
+            return
         super().on_headers_complete()
         self._part = _Part.BODY
         if self._upgrades:
@@ -215,13 +241,19 @@ class GuardedProtocol(HttpToolsProtocol):
             self._deaf = True
 
     def on_body(self, body: bytes) -> None:
-        """Count what is kept of a body."""
-        super().on_body(body)
-        self._body_bytes += len(body)
+        """Count what is kept of a body; nobody wants that of a request that was shed."""
+        if not self._shedding:
+            super().on_body(body)
+            self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """The request is here as a whole."""
-        super().on_message_complete()
+        if self._shedding:
+            self._shedding = False
+            if not self._stays:
+                self.transport.close()
+        else:
+            super().on_message_complete()
         self._part = _Part.BETWEEN
         self._head_bytes = self._body_bytes = 0
 
@@ -270,6 +302,29 @@ class GuardedProtocol(HttpToolsProtocol):
     @property
     def _upgrades(self) -> bool:
         return self.parser is not None and self.parser.should_upgrade()
+
+    def _is_too_much(self) -> bool:
+        """Whether the request is to be refused, as the process has enough in hand.
+
+        Not behind a request that is under way, as that one's answer comes first; and to HEAD, which
+        we do not serve, no body may be sent.
+        """
+        if not self._admission.full or self._answering or self._upgrades:
+            return False
+        assert self.parser is not None
+        return self.parser.get_method() != b"HEAD" and not self.url.startswith(_PROBES)
+
+    def _shed(self) -> None:
+        """Answer 503 at once, and read the body away. Nothing was looked at but the head."""
+        self._shedding = True
+        SHED.inc()
+        closing = b"" if self._stays else b"\r\nconnection: close"
+        self.transport.write(_REFUSAL % (request_id_of(cast(Scope, self.scope)).encode(), closing))
+
+    @property
+    def _stays(self) -> bool:
+        """Whether the connection goes on behind the request that is being read."""
+        return self.parser is not None and self.parser.should_keep_alive()
 
     def _is_plain(self) -> bool:
         """Whether every reader of the head takes it alike: RFC 9112, 3.2 and 6.1.

@@ -15,6 +15,7 @@ from refundry.access.users import has_users
 from refundry.clock import Clock
 from refundry.db import embedded
 from refundry.db.database import Database, connect_arguments, open_database
+from refundry.db.limits import Pools, allowed_connections, fitting
 from refundry.db.migrate import migrate
 from refundry.operations.samples import make_samples
 from refundry.sealing import open_vault
@@ -81,6 +82,22 @@ async def _check_external(settings: Settings) -> None:
             await _check_encryption_key(connection, settings)
     finally:
         await connection.close()
+
+
+def fit_pools(settings: Settings, pools: Pools) -> Settings:
+    """The settings with pools that the database has connections for. Raises BadSettings.
+
+    Behind pgbouncer it is not the database's limit that counts, so nothing is changed.
+    """
+
+    async def run() -> Settings:
+        connection = await asyncpg.connect(**connect_arguments(settings))
+        try:
+            return fitting(settings, pools, await allowed_connections(connection))
+        finally:
+            await connection.close()
+
+    return settings if settings.pgbouncer else asyncio.run(run())
 
 
 async def _check_encryption_key(

@@ -16,6 +16,7 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
+SHED = Counter("refundry_requests_shed", "Requests refused unread, as too much was in hand.")
 REFUNDS = Counter("refundry_refunds", "Refunds that entered a state.", ["mode", "state"])
 REFUND_AMOUNT = Counter(
     "refundry_refund_amount",

@@ -16,10 +16,11 @@ from refundry import idempotency
 from refundry.access.guards import KeyRing, RateLimit
 from refundry.api_log.entry import Entry, kept
 from refundry.api_log.journal import Journal
-from refundry.db.database import Unreachable
+from refundry.db.database import UNDONE, NothingDone, Unreachable, asking
 from refundry.domain.refusal import KeyInUse
 from refundry.errors import BadFields, FieldProblem, NotFound, Refused, required
 from refundry.http import problems
+from refundry.http.admission import Admission, TooMuch
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation, Services, Trace
 from refundry.http.document import MAX_BODY_BYTES, bad_format, canonical_json
@@ -96,7 +97,7 @@ class Resource:
         try:
             return await self._pass(scope, receive, headers, request_id, trace)
         except Exception as error:  # the last place that can still answer
-            return _answer_to(error, request_id)
+            return _answer_to(error, request_id, reads=scope["method"] == "GET")
 
     async def _pass(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str,
@@ -108,7 +109,8 @@ class Resource:
             return self._no_operation()
         key = None
         if not operation.open:
-            key = await self._gate.keys.find(headers.get("authorization"))
+            with asking():
+                key = await self._gate.keys.find(headers.get("authorization"))
             if key is None:
                 return problems.problem(401, headers={"WWW-Authenticate": "Bearer"})
             trace.key, trace.tenant = key, key.tenant
@@ -116,7 +118,8 @@ class Resource:
             return refused
         body = b""
         if operation.method != "GET":
-            body = trace.body = await read_body(receive, self._body_seconds)
+            admission = self._gate.services.admission
+            body = trace.body = await read_body(receive, admission, self._body_seconds)
         now = self._gate.services.clock.now()
         if key is not None:
             now += key.clock_shift
@@ -169,11 +172,12 @@ async def _once(services: Services, call: Call, operation: Operation, path: str)
         message = f"'{key}' is not a valid Idempotency-Key."
         return problems.problem(400, FieldProblem("invalid_parameter", "Idempotency-Key", message))
     releases = services.part(idempotency.Releases)
-    taken = await idempotency.reserve(
-        services.database, services.vault, call.tenant, releases,
-        method="POST", path=path, key=key, body=_comparable(call), now=call.now,
-        real_now=services.clock.now(),
-    )  # fmt: skip
+    with asking():
+        taken = await idempotency.reserve(
+            services.database, services.vault, call.tenant, releases,
+            method="POST", path=path, key=key, body=_comparable(call), now=call.now,
+            real_now=services.clock.now(),
+        )  # fmt: skip
     if isinstance(taken, idempotency.Replay):
         return Answer(taken.status, taken.body, {"Idempotent-Replayed": "true"})
     call.receipt = taken
@@ -224,7 +228,8 @@ def _entry(
     )  # fmt: skip
 
 
-def _answer_to(error: Exception, request_id: str) -> Answer:
+def _answer_to(error: Exception, request_id: str, *, reads: bool = False) -> Answer:
+    """reads: whether the request was for reading only, so that it had no effect in any case."""
     match error:
         case BadFields():
             return problems.bad_fields(error)
@@ -236,34 +241,39 @@ def _answer_to(error: Exception, request_id: str) -> Answer:
             return problems.refused(KeyInUse())
         case TooSlow():
             return problems.problem(408, headers={"Connection": "close"})
-        case TimeoutError() | asyncpg.QueryCanceledError() | asyncpg.InsufficientResourcesError():
-            log.warning("database_slow", request_id=request_id)
-            return problems.problem(503, headers={"Retry-After": "1"})
+        case NothingDone() | TooMuch():
+            log.warning("request_shed", request_id=request_id, error=str(error))
+            return problems.unavailable()
+        case _ if isinstance(error, UNDONE):
+            log.warning("database_slow", request_id=request_id, error=type(error).__name__)
+            return problems.unavailable()
         case _ if isinstance(error, Unreachable):
-            log.warning("database_unreachable", request_id=request_id, error=str(error))
-            return problems.problem(503, headers={"Retry-After": "1"})
+            named = type(error).__name__
+            log.warning("database_lost", request_id=request_id, error=f"{named}: {error}")
+            # What was asked for may have been done: 503 would say that it was not.
+            return problems.unavailable() if reads else problems.problem(504)
         case _:
             log.error("unexpected_error", request_id=request_id, exc_info=error)
             return problems.problem(500)
 
 
-async def read_body(receive: Receive, seconds: float, most: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, within its limits of time and size. Raises TooSlow and BadFields."""
-    parts: list[bytes] = []
-    size = 0
+async def read_body(
+    receive: Receive, admission: Admission, seconds: float, most: int = MAX_BODY_BYTES
+) -> bytes:
+    """The whole body, within its limits of time and size. Raises TooSlow, TooMuch and BadFields."""
     try:
         async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise bad_format()
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise bad_format()
-                parts.append(part)
-                if not message.get("more_body"):
-                    return b"".join(parts)
+            with admission.body() as body:
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise bad_format()
+                    body.add(message.get("body", b""))
+                    if body.size > most:
+                        raise bad_format()
+                    if not message.get("more_body"):
+                        return body.whole()
+                    body.wait()
     except TimeoutError as error:
         raise TooSlow from error
 

@@ -32,6 +32,7 @@ Count = Annotated[int, Meta(ge=1)]
 PerSecond = Annotated[int, Meta(ge=0)]
 # A year: what is longer was meant otherwise, and far longer ones no clock can add.
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+Timeout = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class BadSettings(Exception):
@@ -46,7 +47,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("refundry-data")
     database_url: str | None = None
     pgbouncer: bool = False
+    direct_url: str | None = None
     pool_size: Count = 10
+    max_requests: Count = 64
+    queue_timeout: Timeout = 1
+    database_timeout: Timeout = 5
     processes: Count = 1
     max_connections: Count = 1000
     postgres_user: str | None = None
@@ -66,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     test_processor: Literal["sandbox", "http"] = "sandbox"
     test_processor_url: str | None = None
     test_processor_secret: str | None = None
-    processor_timeout: Annotated[float, Meta(gt=0, le=31_536_000)] = 10
+    processor_timeout: Timeout = 10
     webhook_allow_http: bool = False
     webhook_allow_networks: str | None = None
     smtp_url: str | None = None
@@ -85,11 +90,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             self.test_processor_url,
             self.test_processor_secret,
         )
-        if self.database_url is not None and not _is_postgres_url(self.database_url):
-            raise BadSettings(
-                "database_url is not of the form postgresql://user:password@host:port/database"
-            )
-
+        for name, url in (("database_url", self.database_url), ("direct_url", self.direct_url)):
+            if url is not None and not _is_postgres_url(url):
+                raise BadSettings(
+                    f"{name} is not of the form postgresql://user:password@host:port/database"
+                )
+        if self.direct_url is not None and self.database_url is None:
+            raise BadSettings("direct_url needs a database_url")
         if self.public_url is not None and not _PUBLIC_URL.fullmatch(self.public_url):
             raise BadSettings("public_url is not of the form https://host:port")
         self.webhook_networks()
@@ -162,7 +169,7 @@ def masked(settings: Settings) -> dict[str, object]:
         value = getattr(settings, name)
         if name in _SECRET_FIELDS and value:
             value = "********"
-        if name == "database_url" and value:
+        if name in ("database_url", "direct_url") and value:
             value = _without_password(value)
         shown[name] = value
     return shown

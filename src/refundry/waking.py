@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from refundry.db.database import Database, Unreachable, connect_arguments
+from refundry.db.database import Database, Unreachable, connect_arguments, direct
 from refundry.settings import Settings
 
 CHANNEL = "refundry_work"
@@ -53,14 +53,15 @@ class Listener:
     async def run(self) -> None:
         """Stay connected, until cancelled."""
         # pgbouncer in transaction mode has no connection that would stay ours.
-        while not self._settings.pgbouncer:
+        settings = direct(self._settings)
+        while not settings.pgbouncer:
             with contextlib.suppress(*Unreachable, TimeoutError, asyncpg.PostgresError):
-                await self._listen()
+                await self._listen(settings)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _listen(self) -> None:
+    async def _listen(self, settings: Settings) -> None:
         """Listen for as long as the connection lives."""
-        connection = await asyncpg.connect(**connect_arguments(self._settings))
+        connection = await asyncpg.connect(**connect_arguments(settings))
         ended = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection: ended.set())

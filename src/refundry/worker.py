@@ -55,10 +55,18 @@ async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[
             await deliverer.close()
 
 
+def open_many_files() -> None:
+    """Allow as many connections as the system lets this process have: of clients, and of webhooks,
+    where each endpoint that hangs holds ten."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def run_worker(settings: Settings) -> None:
     """Do what is due until SIGTERM or SIGINT; the step under way is finished."""
     log_openings(settings)
-    _open_many_files()
+    open_many_files()
     stopping, wake = asyncio.Event(), asyncio.Event()
     async with (
         open_database(settings, statement_seconds=_STATEMENT_SECONDS) as database,
@@ -88,14 +96,6 @@ async def run_worker(settings: Settings) -> None:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             log.info("worker_stopped")
-
-
-def _open_many_files() -> None:
-    """Allow as many connections as the system lets this process have: each endpoint that hangs
-    holds ten."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_on_signals(stopping: asyncio.Event, wakes: Sequence[asyncio.Event]) -> None:

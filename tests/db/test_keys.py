@@ -1,6 +1,7 @@
 """API keys in the database: what ends, what stays, and who is told."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,7 +38,7 @@ async def keys(shop: Shop, kind: str) -> list[StoredKey]:
 
 
 async def restricted(shop: Shop, **fields: Any) -> MadeKey:
-    new = NewKey("restricted", **({"name": "Tool", "permissions": ORDERS} | fields))
+    new = replace(NewKey("restricted", "Tool", ORDERS), **fields)
     return await shop.database.run(lambda tx: add_key(tx, COMMAND_LINE, shop.tenant, new, now()))
 
 
@@ -77,15 +78,13 @@ async def test_the_command_line_keeps_the_version_of_the_key_that_it_replaces(sh
     await shop.database.run(
         lambda tx: edit_key(tx, COMMAND_LINE, shop.tenant, secret.id, edit, now())
     )
-    for options, expected in (
-        ({}, ("2021-03-23", "unit")),
-        ({"version": "2021-12-13", "item_amount_basis": "line"}, ("2021-12-13", "line")),
-    ):
+    for version, basis in ((None, None), ("2021-12-13", "line")):
         await create_key(
-            shop.database, shop.tenant.account_id, live=False, now=now(),
-            old_key_lives=timedelta(), **options,
+            shop.database, shop.tenant.account_id, live=False, version=version,
+            item_amount_basis=basis, now=now(), old_key_lives=timedelta(),
         )  # fmt: skip
         (key,) = await keys(shop, "secret")
+        expected = (version or "2021-03-23", basis or "unit")
         assert (key.version, key.item_amount_basis) == expected
         assert await account_version(shop.database, shop.tenant) == expected[0]
 

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from refundry.db.database import NothingDone
 from refundry.domain.refund import RefundAsk, RefundType
 from refundry.domain.refusal import AmountUnavailable, OrderUnknown
 from refundry.errors import Refused
@@ -180,3 +181,21 @@ async def test_a_refusal_caused_by_a_member_that_was_not_written_is_not_given(sh
     assert answers == ["1.0 None pending", "AmountUnavailable", "10.0 None pending"]
     await shop.settle()
     assert await findings(shop.database) == []
+
+
+async def test_who_waits_behind_a_stuck_group_is_refused_and_has_no_effect(shop: Shop) -> None:
+    order, other = [await shop.captured(order_body("A")) for _ in range(2)]
+    lanes = RefundLanes(shop.database, most_lanes=1, queue_seconds=0.05)
+    async with shop.database.transaction() as tx:
+        await tx.execute("SELECT 1 FROM orders WHERE id = $1 FOR UPDATE", order["id"])
+        stuck = asyncio.create_task(shop.ask(order, "0.01", lanes))
+        await asyncio.sleep(0.02)
+        with pytest.raises(NothingDone):
+            await shop.ask(other, "0.01", lanes)
+        assert not stuck.done()
+    made = await stuck
+    rows = await shop.database.fetch(
+        "SELECT id FROM refunds WHERE account_id = $1", shop.tenant.account_id
+    )
+    assert [row["id"] for row in rows] == [made]
+    assert await shop.ask(other, "0.01", lanes)

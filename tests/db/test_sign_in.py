@@ -19,6 +19,7 @@ from refundry.access.signing_in import (
     confirm_totp,
     disable_totp,
     enrol_totp,
+    pending_enrolment,
     reauthenticate,
     sign_in,
 )
@@ -337,6 +338,24 @@ async def test_codes_are_switched_off_with_the_password(door: Door) -> None:
         {"totp": True},
         {"totp": False},
     ]
+
+
+async def test_a_secret_is_shown_again_only_to_who_gave_the_password_just_now(door: Door) -> None:
+    user = await door.user()
+    old, token = await door.session(user), await door.enter(user)
+    door.wait(11 * MINUTE)
+    web = required(await door.look(token))
+    assert await pending_enrolment(door.gate, web) is None
+    enrolment = await enrol_totp(door.gate, web, PASSWORD)
+    web = required(await door.look(token))
+    assert await pending_enrolment(door.gate, web) == enrolment
+    assert await pending_enrolment(door.gate, old) is None, "another session"
+    door.wait(11 * MINUTE)
+    assert await pending_enrolment(door.gate, web) is None
+    again = await enrol_totp(door.gate, web, PASSWORD)
+    web = required(await door.look(token))
+    await confirm_totp(door.gate, web, TOTP(again.secret).at(door.now))
+    assert await pending_enrolment(door.gate, web) is None, "codes are on"
 
 
 async def test_the_secret_of_the_codes_is_stored_sealed(door: Door) -> None:

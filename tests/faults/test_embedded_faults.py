@@ -24,7 +24,7 @@ UNAVAILABLE = {
     "409 idempotency_key_in_use",
 }
 PAUSE_SECONDS = 10.0
-# A statement gets ten seconds, and so does a connection; then comes the answer.
+# A connection gets one second, a statement five and its end one; then comes the answer.
 MOST_SECONDS = 25.0
 
 

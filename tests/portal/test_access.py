@@ -43,7 +43,7 @@ def test_another_site_is_no_place_to_go_after_signing_in(
         fields = visitor.get("/dashboard/login").fields() | {"next": place, "email": email}
         fields["password"] = "correct horse battery staple"
         entered = visitor.post("/dashboard/login", fields, follow=False)
-        assert entered.response.headers["location"] == "/dashboard", place
+        assert entered.response.headers["location"] == "/dashboard/start", place
 
 
 def test_a_wrong_password_and_an_unknown_address_look_alike(

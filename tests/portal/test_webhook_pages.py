@@ -39,8 +39,12 @@ def create(visitor: Visitor, address: str, **fields: str | list[str]) -> Screen:
     return submit(visitor, form, "#webhook-form", **{"address": address, **fields})
 
 
+def webhooks_of(api: Api) -> list[Doc]:
+    return api.get("/webhooks").json()
+
+
 def only_webhook(api: Api) -> Doc:
-    (webhook,) = expect(api.get("/webhooks"))
+    (webhook,) = webhooks_of(api)
     return webhook
 
 
@@ -123,6 +127,18 @@ def test_a_test_goes_nowhere_that_webhooks_may_not_reach(
         assert admin.get(page_of(webhook)).rows("attempts")[0][3] == words
 
 
+def test_a_test_says_so_where_no_key_opens_the_secrets(
+    service: Service, api: Api, admin: Visitor, receiver: Receiver
+) -> None:
+    endpoint = receiver.endpoint(OK)
+    webhook = subscribe(api, endpoint)
+    run_sql(service.data_dir, "UPDATE webhooks SET sealed_token = $2 WHERE id = $1",
+            webhook["id"], bytes(40))  # fmt: skip
+    tried = submit(admin, admin.get(page_of(webhook)), "#test-form")
+    assert tried.read("test-status").startswith("its secrets cannot be opened")
+    assert endpoint.arrivals == []
+
+
 def test_a_webhook_is_made_with_the_rules_of_the_api(
     api: Api, admin: Visitor, receiver: Receiver
 ) -> None:
@@ -133,7 +149,7 @@ def test_a_webhook_is_made_with_the_rules_of_the_api(
     assert refused.fields("#webhook-form")["address"] == "http://10.1.2.3/"
     strange = create(admin, endpoint.url, types=["refund.sold"])
     assert "refund.sold" in strange.error
-    assert expect(api.get("/webhooks")) == []
+    assert webhooks_of(api) == []
     made = create(admin, endpoint.url, types=["refund.failed", "refund.complete"])
     assert made.read("flash") == "Webhook created."
     webhook = only_webhook(api)
@@ -245,7 +261,7 @@ def test_a_webhook_is_disabled_enabled_and_deleted(
     assert only_webhook(api)["enabled"]
     gone = submit(admin, page, "#delete-form")
     assert gone.read("flash") == "Webhook deleted."
-    assert expect(api.get("/webhooks")) == []
+    assert webhooks_of(api) == []
     rows = run_sql(
         service.data_dir,
         "SELECT action FROM audit_log WHERE account_id = $1 AND object_type = 'webhook'"
@@ -313,5 +329,5 @@ def test_another_accounts_webhook_is_not_found(
     event = expect(api.get("/events?limit=1"))["data"][0]
     assert order
     assert admin.post(f"/dashboard/events/{event['id']}/resend", form).status == 404
-    assert expect(other.get("/webhooks"))[0]["enabled"]
+    assert only_webhook(other)["enabled"]
     assert endpoint.arrivals == []

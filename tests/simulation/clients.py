@@ -19,7 +19,7 @@ from tests.support.fixtures import FIXTURES
 Doc = dict[str, Any]
 _ORDERS = ("A", "B", "D", "E", "F", "G", "H", "L", "N", "V")  # all of two decimals
 # Busy, in use, out of order: worth another try. Every other answer is final.
-_TRY_AGAIN = frozenset({409, 429, 500, 502, 503})
+_TRY_AGAIN = frozenset({409, 429, 500, 502, 503, 504})
 _MOST_TRIES = 6
 
 

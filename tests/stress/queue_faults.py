@@ -65,8 +65,9 @@ class TooFull(GroupQueue[Member]):
 class StayingOn(GroupQueue[Member]):
     """Who leaves is served all the same."""
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: Member) -> bool:
         """Does nothing."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,12 @@ class Authority:
 
     def server_context(self) -> ssl.SSLContext:
         """TLS for a server on 127.0.0.1, ::1 and localhost, with a new certificate."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.server_certificate())
+        return context
+
+    def server_certificate(self) -> Path:
+        """A new certificate for 127.0.0.1, ::1 and localhost, and its key, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName(
             [
@@ -57,9 +63,7 @@ class Authority:
         path = self._folder / f"server-{certificate.serial_number}.pem"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(path)
-        return context
+        return path
 
 
 def _draft(

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from refundry.api_server import guarded
 from refundry.connections import Limits
+from refundry.http.admission import Admission
 
 BIG = 4 << 20
 
@@ -64,8 +65,9 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
-            self.application, loop="uvloop", http=guarded(limits), ws="none", lifespan="off",
-            log_config=None, access_log=False, timeout_keep_alive=30, timeout_graceful_shutdown=1,
+            self.application, loop="uvloop", http=guarded(limits, Admission()), ws="none",
+            lifespan="off", log_config=None, access_log=False, timeout_keep_alive=30,
+            timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))

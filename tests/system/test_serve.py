@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 
 import refundry
@@ -309,9 +312,8 @@ def test_an_address_that_cannot_be_listened_on_is_said(
 
 def test_several_api_processes_share_one_port(served: Service) -> None:
     served.stop()
-    with Service(
-        "serve", AS_SHIPPED, begin_with=served.data_dir, options=["--processes", "2"]
-    ) as s:
+    env = {**AS_SHIPPED, "REFUNDRY_RATE_LIMIT_LIVE": "20"}
+    with Service("serve", env, begin_with=served.data_dir, options=["--processes", "2"]) as s:
         apis = s.children("api")
         assert len(apis) == 2
         key = screen(s)["Sandbox key"]
@@ -320,6 +322,8 @@ def test_several_api_processes_share_one_port(served: Service) -> None:
         for _ in range(20):  # each on a connection of its own
             assert httpx.get(url, headers=headers, trust_env=False).status_code == 200
         assert measured(s)("refundry_requests_total", route="/orders", status="200") == 20
+        assert_limit_is_shared(s, 20)
+        assert all(works(s, pid) for pid in apis)
         kill(apis[0])
         assert eventually(lambda: len(s.children("api")) == 2 and s.children("api") != apis)
         assert eventually(s.healthy)
@@ -327,6 +331,32 @@ def test_several_api_processes_share_one_port(served: Service) -> None:
         pids = {s.pid, *descendants(s.pid)}
         s.stop()
         assert all_gone(pids)
+
+
+def assert_limit_is_shared(service: Service, per_second: int) -> None:
+    """A live key gets its rate from all processes together, and half of it from each."""
+    headers = {"Authorization": f"Bearer {service.open_account().secret_live}"}
+    url = f"http://127.0.0.1:{service.port}/orders"
+
+    def get(_number: int) -> int:
+        return httpx.get(url, headers=headers, trust_env=False).status_code
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(16) as crowd:
+        statuses = list(crowd.map(get, range(6 * per_second)))
+    passed = statuses.count(200)
+    assert statuses.count(429) == len(statuses) - passed
+    assert per_second / 2 <= passed <= per_second * (1 + time.monotonic() - begun)
+
+
+def works(service: Service, pid: int) -> bool:
+    """Whether a process has answered requests itself: each counts in a file of its own."""
+    counts = service.data_dir / "metrics" / f"counter_{pid}.db"
+    read: list[tuple[str, float]] = [
+        entry[:2]
+        for entry in MmapedDict.read_all_values_from_file(str(counts))  # pyright: ignore
+    ]
+    return any("/orders" in key and value for key, value in read)
 
 
 @pytest.fixture

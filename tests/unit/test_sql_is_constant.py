@@ -26,7 +26,7 @@ REASONS = {
     ): "put together by list_statement of the routes' constants; what is sent is a parameter",
     ("db/database.py", "fetch_planned"): "no statement but what a prepared one is run with",
     ("db/migrate.py", "_read"): "the text of a migration, a file of the package",
-    ("db/migrate.py", "_run_concurrently"): "a statement of such a text",
+    ("db/migrate.py", "_run_beside_others"): "a statement of such a text",
     (
         "db/migrate.py",
         "_drop_unfinished",

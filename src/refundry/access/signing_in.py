@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from refundry.access import totp, users
 from refundry.access.audit_log import SYSTEM, Change, audit
@@ -22,6 +22,8 @@ from refundry.sealing import Vault
 # More than a hash takes, so that most refusals come after the same time: what is written for an
 # address that has a user is some milliseconds, and would tell who has one.
 _REFUSAL_SECONDS = 0.25
+# To take up a phone, add the secret and type a code.
+_ENROLMENT_TIME = timedelta(minutes=10)
 # Longer than any address that mail can be sent to.
 _LONGEST_EMAIL = 320
 
@@ -206,8 +208,21 @@ async def enrol_totp(gate: Gate, web: WebSession, password: str) -> Enrolment:
         if (await _lock(tx, held.user, now)).user.totp_on:
             raise AccessRefused(AccessRefusal.NOT_IN_THIS_STATUS)
         await users.set_totp(tx, held.user, gate.vault.seal(secret), on=False)
+        await note_authenticated(tx, web, now)
 
     await gate.database.run(work)
+    return Enrolment(secret, totp.enrolment_uri(secret, held.user.email))
+
+
+async def pending_enrolment(gate: Gate, web: WebSession) -> Enrolment | None:
+    """The secret that waits to be confirmed, while the session gave the password just now."""
+    now = gate.clock.now()
+    if now - web.authenticated_at > _ENROLMENT_TIME:
+        return None
+    held = await users.find_credentials(gate.database, web.user.email, now)
+    if held is None or held.user.totp_on or held.totp_sealed is None:
+        return None
+    secret = gate.vault.open(held.totp_sealed)
     return Enrolment(secret, totp.enrolment_uri(secret, held.user.email))
 
 

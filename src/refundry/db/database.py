@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
+import msgspec
 
 from refundry.db.embedded import address
 from refundry.settings import Settings
@@ -17,10 +18,16 @@ T = TypeVar("T")
 # Two commands may take the same rows in another order, or meet a standby's conflict: the
 # database ends one of them, which then simply runs again.
 _RETRIES = 5
-_ACQUIRE_TIMEOUT_SECONDS = 10
+# How long to wait for a connection, and for a statement, where nobody waits for an answer.
+_PATIENCE_SECONDS = 10.0
 _STATEMENT_SECONDS = 60.0
 # How long a server that is asked to stop a statement may take to say that it has.
 _ABANDON_SECONDS = 1.0
+
+
+class NothingDone(OSError):
+    """The database was not asked, or not told to commit: whatever was wanted has had no effect."""
+
 
 Unreachable = (
     OSError,
@@ -37,9 +44,25 @@ Unreachable = (
 )
 """What is raised when the database cannot be reached, or went away in between."""
 
+UNDONE = (
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,  # a full disk, too many connections
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What the server itself says of a statement that it has undone, or never did."""
+
 # What leaves a connection in doubt: a statement nobody waits for any more may still run on it, or
 # it leads to a server that will never write again.
 _SPOILT = (TimeoutError, asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError)
+
+
+@contextmanager
+def asking() -> Generator[None]:
+    """For what changes nothing: where the database goes away meanwhile, raises NothingDone."""
+    try:
+        yield
+    except Unreachable as error:
+        raise NothingDone(f"not asked: {_words(error)}") from error
 
 
 class Session(Protocol):
@@ -67,31 +90,52 @@ Tx = Session
 
 
 class Database:
-    """A pool of connections to one PostgreSQL.
+    """A pool of connections to one PostgreSQL. patience_seconds: how long to wait for one.
 
     A statement that takes rows as arrays hides one of them behind a subquery: `unnest($1::text[],
     (SELECT $2::text[]))`. A planner that sees all lengths finds the plan for just these cheaper
     than the one it could keep, and plans anew each time, which may cost more than the statement.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Record]", *, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
         self._pool = pool
+        self._patience_seconds = patience_seconds
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
-        """A connection of one's own for a while."""
-        async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
+        """A connection of one's own for a while. Raises NothingDone where there is none."""
+        async with AsyncExitStack() as stack:
+            with asking():
+                connection = await stack.enter_async_context(
+                    self._pool.acquire(timeout=self._patience_seconds)
+                )
             try:
                 yield connection
-            except _SPOILT:
-                await _abandon(connection)
+            except BaseException as error:
+                if isinstance(error, _SPOILT) or isinstance(error.__cause__, _SPOILT):
+                    await _abandon(connection)
                 raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
-        """A transaction: committed at the end, rolled back on an exception."""
-        async with self.connection() as connection, _transaction(connection):
-            yield connection
+        """A transaction: committed at the end, rolled back on an exception.
+
+        Raises NothingDone where the database goes away before it is told to commit; what goes
+        wrong after that leaves it open whether it has.
+        """
+        committing = False
+        try:
+            async with self.connection() as connection, _transaction(connection):
+                yield connection
+                committing = True
+        except NothingDone:
+            raise
+        except Unreachable as error:
+            if committing:
+                raise
+            raise NothingDone(f"no commit: {_words(error)}") from error
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` in a transaction; again if the database ended it for another one's sake."""
@@ -139,16 +183,18 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    settings: Settings, *, statement_seconds: float = _STATEMENT_SECONDS
+    settings: Settings,
+    *,
+    patience_seconds: float = _PATIENCE_SECONDS,
+    statement_seconds: float = _STATEMENT_SECONDS,
 ) -> AsyncGenerator[Database]:
     """Connect to the external database, or to the running server of the data directory.
 
-    statement_seconds: how long a statement may take.
+    patience_seconds: how long to wait for a connection of the pool. statement_seconds: how long a
+    statement may take.
     """
-    arguments = connect_arguments(settings)
-    arguments["command_timeout"] = statement_seconds
     async with asyncpg.create_pool(
-        **arguments,
+        **connect_arguments(settings, statement_seconds),
         min_size=1,
         max_size=settings.pool_size,
         max_inactive_connection_lifetime=300,
@@ -156,10 +202,12 @@ async def open_database(
         # statement leaves a setting, a lock or a cursor behind its transaction.
         reset=_no_reset,
     ) as pool:
-        yield Database(pool)
+        yield Database(pool, patience_seconds=patience_seconds)
 
 
-def connect_arguments(settings: Settings) -> dict[str, Any]:
+def connect_arguments(
+    settings: Settings, statement_seconds: float = _STATEMENT_SECONDS
+) -> dict[str, Any]:
     """How asyncpg reaches the database of `settings`."""
     arguments: dict[str, Any]
     if settings.database_url:
@@ -184,7 +232,19 @@ def connect_arguments(settings: Settings) -> dict[str, Any]:
     else:
         # In transaction mode the next statement may meet another server connection.
         arguments["statement_cache_size"] = 0
-    return arguments | {"command_timeout": _STATEMENT_SECONDS, "timeout": 10}
+    return arguments | {"command_timeout": statement_seconds, "timeout": 10}
+
+
+def direct(settings: Settings) -> Settings:
+    """The settings that lead past pgbouncer, where there is a way; else the same."""
+    if settings.direct_url is None:
+        return settings
+    return msgspec.structs.replace(settings, database_url=settings.direct_url, pgbouncer=False)
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong; a timeout has no words of its own."""
+    return str(error) or type(error).__name__
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.domain.refund import AmountBasis
 from refundry.errors import required
+from refundry.http.admission import Admission
 from refundry.http.answer import Answer
 from refundry.http.document import JsonValue, bad_format, read_object
 from refundry.http.fields import Fields
@@ -36,6 +37,7 @@ class Services:
     wake: Callable[[], None]
     drain: Drain
     parts: Mapping[type, object] = field(default_factory=dict[type, object])
+    admission: Admission = field(default_factory=Admission)
 
     def part(self, kind: type[T]) -> T:
         """The part of a feature that lives as long as the process, by its class."""

@@ -91,8 +91,15 @@ _COMMON: dict[int, tuple[str, str, Json]] = {
     500: ("InternalServerError", "A fault of the service; it is logged.", {}),
     503: (
         "ServiceUnavailable",
-        "The database cannot be reached, or is too slow.",
+        "The service has too much in hand, or the database cannot be reached or is too slow."
+        " Nothing was done.",
         {"Retry-After": _RETRY_AFTER},
+    ),
+    504: (
+        "GatewayTimeout",
+        "The database did not answer. Whether the request took effect is not known: send it again"
+        " with the same `Idempotency-Key`, or look first.",
+        {},
     ),
 }
 RESPONSES: Json = {
@@ -113,6 +120,8 @@ def answers(operation: Operation, components: Json) -> Json:
         statuses += [403, 429]
     if operation.body is not None:
         statuses.append(408)
+    if operation.method != "GET":
+        statuses.append(504)
     if "{id}" in operation.path:
         noun: str = subject_of(operation).__name__
         missing = problems.not_found(NotFound(noun, _unknown_id(operation)))

@@ -37,6 +37,7 @@ _DEFAULTS: dict[int, FieldProblem] = {
     429: FieldProblem("too_many_requests", None, "Too many requests."),
     500: FieldProblem("internal_error", None, "An unexpected error occurred."),
     503: FieldProblem("service_unavailable", None, "service_unavailable"),
+    504: FieldProblem("gateway_timeout", None, "gateway_timeout"),
 }
 
 
@@ -55,6 +56,11 @@ def _element(each: FieldProblem) -> dict[str, str]:
     if each.parameter is not None:
         element["parameter"] = each.parameter
     return element | {"message": each.message}
+
+
+def unavailable() -> Answer:
+    """503: nothing was done, and the same request may be sent again in a second."""
+    return problem(503, headers={"Retry-After": "1"})
 
 
 def bad_fields(error: BadFields) -> Answer:

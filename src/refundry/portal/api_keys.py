@@ -175,6 +175,7 @@ async def post_key(visit: Visit) -> Answer:
 
 async def post_rotate(visit: Visit) -> Answer:
     """Make a key in this one's place and show it, this once."""
+    await _find(visit)
     lives = OLD_KEY_LIVES.get(visit.form.text("old"))
     if lives is None:
         raise Wrong("Choose what becomes of the old key.")

@@ -38,12 +38,17 @@ def stream_csv(
     database: Database, tenant: Tenant, table: str, conditions: Sequence[Condition], export: Export
 ) -> Streamed:
     """A whole list, newest first, as a file to be kept. table: a constant, as for `list_ids`."""
+    return csv_file(export.name, _parts(database, tenant, table, conditions, export))
+
+
+def csv_file(name: str, parts: AsyncIterator[bytes]) -> Streamed:
+    """Parts of `csv_lines` as a file to be kept. name: without its ending."""
     headers: Mapping[str, str] = {
         "Content-Type": "text/csv; charset=utf-8",
-        "Content-Disposition": f'attachment; filename="{export.name}.csv"',
+        "Content-Disposition": f'attachment; filename="{name}.csv"',
         **HEADERS,
     }
-    return Streamed(_parts(database, tenant, table, conditions, export), headers)
+    return Streamed(parts, headers)
 
 
 async def _parts(

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from refundry.db.listing import Condition, Page, list_ids
 from refundry.portal.pages import Visit, Wrong
 
 ROWS = 25
-_CURSORS = frozenset({"after", "before", "done"})
+_CURSORS = frozenset({"after", "before", "below", "page", "done"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,23 @@ def pages_beside(visit: Visit, ids: Sequence[str], *, more: bool) -> Pages:
     newer = ids and (more if back else after is not None)
     older = ids and (True if back else more)
     return Pages(
-        _address(visit, "before", ids[0]) if newer else None,
-        _address(visit, "after", ids[-1]) if older else None,
+        page_address(visit, "before", ids[0]) if newer else None,
+        page_address(visit, "after", ids[-1]) if older else None,
     )
 
 
-def _address(visit: Visit, cursor: str, value: str) -> str:
+def numbered_pages(visit: Visit, page: int, total: int) -> Pages:
+    """The neighbours of a page of a list that is counted. page: from 1; total: of all rows."""
+    return Pages(
+        page_address(visit, "page", str(page - 1)) if page > 1 else None,
+        page_address(visit, "page", str(page + 1)) if page * ROWS < total else None,
+    )
+
+
+def page_address(visit: Visit, cursor: str, value: str) -> str:
+    """The same list at another place; without a value at its beginning."""
     kept = [(name, text) for name, text in visit.query.pairs if name not in _CURSORS and text]
-    return "?" + urlencode([*kept, (cursor, value)])
+    return "?" + urlencode([*kept, *([(cursor, value)] if value else [])])
 
 
 def day_conditions(visit: Visit, column: str) -> list[Condition]:
@@ -66,9 +75,16 @@ def day(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time(), UTC)
+        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
-        raise Wrong(f"'{text[:20]}' is not a day. Write it like 2024-05-31.") from error
+        raise _no_day(text) from error
+    if found.year == MAXYEAR:  # Its last day has no next one, which ranges end with.
+        raise _no_day(text)
+    return found
+
+
+def _no_day(text: str) -> Wrong:
+    return Wrong(f"'{text[:20]}' is not a day. Write it like 2024-05-31.")
 
 
 def active_filters(visit: Visit, *names: str) -> int:

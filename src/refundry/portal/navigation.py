@@ -23,8 +23,11 @@ class Group:
     entries: tuple[Entry, ...]
 
 
+HOME = Entry("Home", "/dashboard", Right.VIEW_ORDERS)
+
 # Source: contract, dashboard, section 1.2.
 GROUPS = (
+    Group("", (HOME,)),
     Group(
         "Order management",
         (
@@ -65,6 +68,6 @@ def groups_for(rights: Set[Right]) -> list[Group]:
 
 
 def first_page(rights: Set[Right]) -> str:
-    """Where a person lands after signing in."""
-    groups = groups_for(rights)
-    return groups[0].entries[0].address if groups else "/dashboard/profile"
+    """Where a person lands after signing in: the first entry that the contract names."""
+    entries = [each for group in groups_for(rights) for each in group.entries if each is not HOME]
+    return entries[0].address if entries else "/dashboard/profile"

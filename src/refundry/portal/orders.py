@@ -53,6 +53,15 @@ COMPONENT_LABELS = {
 IN_DISPUTE = "There is a dispute on the order."
 NOTHING_LEFT = "Nothing is available to refund."
 _FEW_EVENTS = 200
+# As `Order.over_refunded` tells it; only a chargeback can make it so, and those are few.
+OVER_REFUNDED = (
+    "{}::boolean AND t.id IN (SELECT d.order_id FROM disputes d"
+    " WHERE d.account_id = $1 AND d.live = $2 AND d.state = 'lost'"
+    " AND (SELECT sum(CASE o.kind WHEN 'refund' THEN o.amount_minor ELSE -o.amount_minor END)"
+    " FROM charge_operations o WHERE o.account_id = $1 AND o.live = $2"
+    " AND o.order_id = d.order_id AND o.charge_id = d.charge_id AND o.state = 'complete'"
+    " AND o.kind IN ('refund', 'capture')) > 0)"
+)
 
 
 async def list_orders(visit: Visit) -> Answer:
@@ -61,6 +70,9 @@ async def list_orders(visit: Visit) -> Answer:
     state = visit.query.one("state") or ""
     if state in STATES:
         conditions.append(Condition("t.state = {}::text", state))
+    over = visit.query.flag("over")
+    if over:
+        conditions.append(Condition(OVER_REFUNDED, True))
     q = (visit.query.one("q") or "").strip()
     if q:
         conditions.append(Condition("t.id = ANY ({}::text[])", await search_orders(visit, q)))
@@ -73,9 +85,10 @@ async def list_orders(visit: Visit) -> Answer:
         q=q,
         state=state,
         states=STATES,
+        over=over,
         first=visit.query.one("from") or "",
         last=visit.query.one("to") or "",
-        active=active_filters(visit, "state", "from", "to"),
+        active=active_filters(visit, "from", "to") + (state in STATES) + over,
     )
 
 

@@ -10,18 +10,20 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-import asyncpg
 import structlog
 from markupsafe import Markup
 from starlette.types import Receive, Scope, Send
 
+from refundry.access.passwords import TooBusy
 from refundry.access.rights import REFUND_SET_NAME, Right
 from refundry.access.sessions import WebSession, find_session
 from refundry.access.users import User
-from refundry.db.database import Database, Unreachable
+from refundry.db.database import UNDONE, Database, NothingDone, Unreachable
 from refundry.errors import BadFields, NotFound, required
+from refundry.http.admission import TooMuch
 from refundry.http.answer import Answer
 from refundry.http.call import Services
+from refundry.http.document import storable_text
 from refundry.http.query import Query
 from refundry.metrics import observe_request
 from refundry.pipeline import TooSlow, read_body, request_id_of, send_answer
@@ -33,6 +35,8 @@ from refundry.tenant import Tenant
 COOKIE = "refundry_session"
 VISITOR_COOKIE = "refundry_visitor"
 _SECONDS_FOR_BODY = 30.0
+# Longer than any id or token in an address.
+_LONGEST_PART = 200
 log = structlog.get_logger("refundry.portal")
 
 
@@ -146,6 +150,12 @@ FLASHES = {
     "disabled": "Webhook disabled.",
     "resent": "The event is being sent again, once.",
     "once": "This form was sent before; it was done once.",
+    "invited": "The user is invited. If you do not have the link, make a new one.",
+    "suspended": "User suspended.",
+    "reinstated": "User reinstated.",
+    "deleted": "User deleted.",
+    "member-added": "Member added.",
+    "member-removed": "Member removed.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""
@@ -191,7 +201,8 @@ class PageResource:
         request_id = request_id_of(scope)
         answer = await self._answer(scope, receive, request_id)
         if isinstance(answer, Streamed):
-            await _stream(answer, receive, send)
+            with self._services.admission.aside():
+                await _stream(answer, receive, send)
             return
         await send_answer(send, answer, request_id)
         duration = time.perf_counter() - started
@@ -217,11 +228,13 @@ class PageResource:
         try:
             body = b""
             if scope["method"] == "POST":
-                body = await read_body(receive, _SECONDS_FOR_BODY, found.most_bytes)
+                admission = self._services.admission
+                body = await read_body(receive, admission, _SECONDS_FOR_BODY, found.most_bytes)
             visit = await _visit(self._services, scope, body, request_id)
             answer = await _pass(visit, found)
         except Exception as error:  # the last place that can still answer
-            answer = _answer_to(error, visit, request_id)
+            changes = scope["method"] == "POST"
+            answer = _answer_to(error, visit, request_id, changes=changes)
         return _with_cookies(answer, visit)
 
 
@@ -290,6 +303,9 @@ async def _pass(visit: Visit, found: Page) -> Answer | Streamed:
         raise Forbidden("This form has expired. Go back, reload the page and try again.")
     if found.right is not None:
         visit.demand(found.right)
+    if not all(len(part) <= _LONGEST_PART and storable_text(part) for part in visit.path.values()):
+        # No id at all, and nothing that the database would take for one.
+        raise NotFound("Page", "with this address")
     return await found.handler(visit)
 
 
@@ -321,7 +337,8 @@ def _with_cookies(answer: Answer | Streamed, visit: Visit | None) -> Answer | St
     return answer
 
 
-def _answer_to(error: Exception, visit: Visit | None, request_id: str) -> Answer:
+def _answer_to(error: Exception, visit: Visit | None, request_id: str, *, changes: bool) -> Answer:
+    """changes: whether the request was to change something."""
     match error:
         case Forbidden():
             return _framed(visit, 403, "You may not do this", str(error))
@@ -334,13 +351,29 @@ def _answer_to(error: Exception, visit: Visit | None, request_id: str) -> Answer
             return _framed(visit, 400, "This cannot be done", "The form could not be read.")
         case TooSlow():
             return _framed(visit, 408, "This took too long", "The form did not arrive in time.")
-        case _ if isinstance(error, (TimeoutError, asyncpg.QueryCanceledError, *Unreachable)):
-            log.warning("database_unreachable", request_id=request_id, error=str(error))
-            text = "The database is not answering. Nothing was changed; try again in a moment."
-            return _plain(503, text)
+        case TooBusy():
+            text = "Too many passwords are being checked just now. Try again in a moment."
+            return _framed(visit, 503, "Too busy", text)
+        case _ if isinstance(error, (NothingDone, TooMuch, *UNDONE)):
+            log.warning("request_shed", request_id=request_id, error=str(error))
+            return _not_now()
+        case _ if isinstance(error, Unreachable):
+            log.warning("database_lost", request_id=request_id, error=str(error))
+            return _in_doubt() if changes else _not_now()
         case _:
             log.error("unexpected_error", request_id=request_id, exc_info=error)
             return _plain(500, f"Something went wrong on our side (request {request_id}).")
+
+
+def _not_now() -> Answer:
+    answer = _plain(503, "The service is busy. Nothing was changed; try again in a moment.")
+    answer.headers["Retry-After"] = "1"
+    return answer
+
+
+def _in_doubt() -> Answer:
+    text = "The database did not answer. See whether it was done before you try again."
+    return _plain(504, text)
 
 
 def _framed(visit: Visit | None, status: int, title: str, text: str) -> Answer:

@@ -1,40 +1,51 @@
-"""Refunds: the search over all of them, and one with all that became of it."""
+"""Refunds: the search over all of them, and its result as a file."""
 
 from refundry.access.rights import Right
 from refundry.db.listing import Condition
-from refundry.domain.refund import RefundState
+from refundry.domain.choices import TYPE_LABELS
+from refundry.domain.money import to_major
 from refundry.http.answer import Answer
-from refundry.portal.lists import active_filters, day_conditions, page_of
+from refundry.portal.csv_export import Cell, Export, stream_csv
+from refundry.portal.lists import page_of
 from refundry.portal.orders import search_orders
-from refundry.portal.pages import Page, Visit
-from refundry.portal.refund_rows import STATES, refund_rows
+from refundry.portal.pages import Page, Streamed, Visit
+from refundry.portal.refund_filters import RefundFilters, read_filters
+from refundry.portal.refund_rows import FAILURES, STATES, RefundRow, refund_rows
 from refundry.refunds.store import find_refunds
 
 
 async def list_refunds(visit: Visit) -> Answer:
     """The refunds, newest first, whatever made them."""
-    conditions = day_conditions(visit, "t.created_at")
-    state = visit.query.one("state") or ""
-    if state in set(RefundState):
-        conditions.append(Condition("lower(t.state) = {}::text", state))
-    q = (visit.query.one("q") or "").strip()
-    if q:
-        orders = await search_orders(visit, q)
-        conditions.append(Condition("t.id = ANY ({}::text[])", await _search(visit, q, orders)))
-    ids, pages = await page_of(visit, "refunds", conditions)
-    found = await find_refunds(visit.database, visit.tenant, ids)
+    filters = read_filters(visit)
+    ids, pages = await page_of(visit, "refunds", await _conditions(visit, filters))
+    query = visit.address.partition("?")[2]
     return visit.show(
         "refunds.html",
-        refunds=refund_rows([each.refund for each in found]),
+        refunds=await _rows(visit, ids),
         with_order=True,
         pages=pages,
-        q=q,
-        state=state,
+        q=_sought(visit),
+        filters=filters.values,
+        active=filters.active,
         states=STATES,
-        first=visit.query.one("from") or "",
-        last=visit.query.one("to") or "",
-        active=active_filters(visit, "state", "from", "to"),
+        types=TYPE_LABELS,
+        failures=FAILURES,
+        export="/dashboard/refunds.csv" + (f"?{query}" if query else ""),
     )
+
+
+def _sought(visit: Visit) -> str:
+    return (visit.query.one("q") or "").strip()
+
+
+async def _conditions(visit: Visit, filters: RefundFilters) -> list[Condition]:
+    """What narrows the list and the file alike."""
+    q = _sought(visit)
+    if not q:
+        return filters.conditions
+    orders = await search_orders(visit, q)
+    found = Condition("t.id = ANY ({}::text[])", await _search(visit, q, orders))
+    return [*filters.conditions, found]
 
 
 async def _search(visit: Visit, q: str, orders: list[str]) -> list[str]:
@@ -51,4 +62,39 @@ async def _search(visit: Visit, q: str, orders: list[str]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-PAGES = (Page("GET", "/refunds", list_refunds, Right.VIEW_ORDERS),)
+async def _rows(visit: Visit, ids: list[str]) -> list[RefundRow]:
+    found = await find_refunds(visit.database, visit.tenant, ids)
+    return refund_rows([each.refund for each in found])
+
+
+_HEAD = (
+    "Refund ID", "Order ID", "Created", "Type", "Currency", "Amount", "Refunded amount", "State",
+    "Needs attention", "Reason", "Failure reason", "Failure code",
+)  # fmt: skip
+
+
+async def export_refunds(visit: Visit) -> Streamed:
+    """Every refund of the filtered list as a file."""
+
+    async def rows(ids: list[str]) -> list[list[Cell]]:
+        return [_cells(row) for row in await _rows(visit, ids)]
+
+    conditions = await _conditions(visit, read_filters(visit))
+    export = Export("refunds", _HEAD, rows)
+    return stream_csv(visit.database, visit.tenant, "refunds", conditions, export)
+
+
+def _cells(row: RefundRow) -> list[Cell]:
+    refund = row.refund
+    currency = refund.currency
+    return [
+        refund.id, refund.order_id, refund.created_at, row.type, currency.code,
+        to_major(refund.amount, currency), to_major(refund.refunded, currency), row.state,
+        "yes" if refund.needs_attention else "", refund.reason, row.failure, refund.failure_reason,
+    ]  # fmt: skip
+
+
+PAGES = (
+    Page("GET", "/refunds", list_refunds, Right.VIEW_ORDERS),
+    Page("GET", "/refunds.csv", export_refunds, Right.VIEW_ORDERS),
+)

@@ -8,19 +8,23 @@ from refundry.http.call import Services
 from refundry.portal import (
     api_keys,
     api_logs,
+    audit,
     dispute_actions,
     disputes,
     events,
     fulfilment,
+    home,
     new_refund,
     new_return,
     orders,
+    permission_sets,
     refund_details,
     refunds,
     return_acceptance,
     returns,
     sign_in,
     transactions,
+    users,
     webhook_form,
     webhooks,
 )
@@ -48,6 +52,7 @@ async def no_page(visit: Visit) -> Answer:
 PAGES: tuple[Page, ...] = (
     Page("GET", "/static/{digest}/{name}", get_file, open=True),
     *sign_in.PAGES,
+    *home.PAGES,
     *new_refund.PAGES,
     *orders.PAGES,
     *refunds.PAGES,
@@ -64,6 +69,9 @@ PAGES: tuple[Page, ...] = (
     *webhooks.PAGES,
     *events.PAGES,
     *api_logs.PAGES,
+    *users.PAGES,
+    *permission_sets.PAGES,
+    *audit.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )

@@ -1,16 +1,22 @@
 """Coming in and going out: signing in, setting a password, the mode, and one's own profile."""
 
+import io
+
+import segno
+
 from refundry.access import signing_in
 from refundry.access.links import find_link
 from refundry.access.passwords import TooBusy
 from refundry.access.people import rename_self
-from refundry.access.rights import AccessRefused
+from refundry.access.rights import ROLE_LABELS, AccessRefused
 from refundry.access.sessions import end_session, set_mode
-from refundry.access.signing_in import Gate
+from refundry.access.signing_in import Enrolment, Gate
+from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.ids import new_web_token
 from refundry.portal.navigation import first_page
 from refundry.portal.pages import COOKIE, VISITOR_COOKIE, Page, Visit, Wrong, cookie
+from refundry.portal.rendering import HEADERS
 
 WRONG = "Email or password is incorrect."
 _BUSY = "Too many people are signing in. Try again in a moment."
@@ -27,8 +33,8 @@ def safe_next(text: str) -> str:
     return text if ours and "\\" not in text and text.isprintable() else ""
 
 
-async def home(visit: Visit) -> Answer:
-    """To the first page that the visitor may see."""
+async def go_to_work(visit: Visit) -> Answer:
+    """To the first page that the visitor may see, right after the sign-in."""
     return visit.go(first_page(visit.user.rights))
 
 
@@ -74,7 +80,7 @@ async def post_login(visit: Visit) -> Answer:
     if token is None:
         return _login(visit, wanted, error=WRONG, email=form.text("email"), status=401)
     visit.new_cookies.append(cookie(COOKIE, token, secure=visit.secure, seconds=_COOKIE_SECONDS))
-    return visit.go(wanted or "/dashboard")
+    return visit.go(wanted or "/dashboard/start")
 
 
 async def post_logout(visit: Visit) -> Answer:
@@ -87,7 +93,7 @@ async def post_logout(visit: Visit) -> Answer:
 async def post_mode(visit: Visit) -> Answer:
     """Show the other mode's data from now on."""
     await set_mode(visit.database, visit.session, live=visit.form.text("live") == "true")
-    return visit.go("/dashboard", done="mode")
+    return visit.go(first_page(visit.user.rights), done="mode")
 
 
 async def show_password(visit: Visit) -> Answer:
@@ -117,7 +123,20 @@ async def post_password(visit: Visit) -> Answer:
 
 async def show_profile(visit: Visit) -> Answer:
     """One's own name, password and second factor."""
-    return visit.show("profile.html", enrolment=None)
+    return _profile(visit)
+
+
+async def show_qr_code(visit: Visit) -> Answer:
+    """The secret that waits to be confirmed, for the camera of a phone; it stands in no address."""
+    enrolment = await signing_in.pending_enrolment(visit.services.part(Gate), visit.session)
+    if enrolment is None:
+        raise NotFound("Page", visit.address)
+    drawn = io.BytesIO()
+    # On white in the dark theme, too: cameras look for dark squares on light.
+    segno.make_qr(enrolment.uri, error="m").save(
+        drawn, kind="svg", omitsize=True, xmldecl=False, light="#fff"
+    )
+    return Answer(200, drawn.getvalue(), dict(HEADERS), "image/svg+xml")
 
 
 async def post_profile(visit: Visit) -> Answer:
@@ -135,7 +154,7 @@ async def post_profile(visit: Visit) -> Answer:
                 )
             case "enrol":
                 enrolment = await signing_in.enrol_totp(gate, visit.session, form.secret("old"))
-                return visit.show("profile.html", enrolment=enrolment)
+                return _profile(visit, enrolment=enrolment)
             case "confirm":
                 await signing_in.confirm_totp(gate, visit.session, form.text("code", 10))
             case "disable":
@@ -143,16 +162,22 @@ async def post_profile(visit: Visit) -> Answer:
             case _:
                 raise Wrong("Nothing was chosen.")
     except AccessRefused as refused:
-        return _profile(visit, str(refused))
+        # Who mistyped a code goes on with the same secret.
+        again = form.text("do") == "confirm"
+        pending = await signing_in.pending_enrolment(gate, visit.session) if again else None
+        return _profile(visit, str(refused), enrolment=pending)
     return visit.go("/dashboard/profile", done="saved")
 
 
-def _profile(visit: Visit, error: str) -> Answer:
-    return visit.show("profile.html", status=400, error=error, enrolment=None)
+def _profile(visit: Visit, error: str = "", *, enrolment: Enrolment | None = None) -> Answer:
+    status = 400 if error else 200
+    return visit.show(
+        "profile.html", status=status, error=error, enrolment=enrolment, roles=ROLE_LABELS
+    )
 
 
 PAGES = (
-    Page("GET", "", home),
+    Page("GET", "/start", go_to_work),
     Page("GET", "/login", show_login, open=True),
     Page("POST", "/login", post_login, open=True),
     Page("POST", "/logout", post_logout),
@@ -161,4 +186,5 @@ PAGES = (
     Page("POST", "/password/{token}", post_password, open=True),
     Page("GET", "/profile", show_profile),
     Page("POST", "/profile", post_profile),
+    Page("GET", "/profile/qr-code.svg", show_qr_code),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import structlog
 
-from refundry.db.database import Database, Unreachable
+from refundry.db.database import Database, NothingDone, Unreachable, asking
 from refundry.domain.order import Order
 from refundry.errors import Refused
 from refundry.orders.store import OrderKey, order_key
@@ -30,6 +30,8 @@ from refundry.tenant import Tenant
 _LANES = 2
 # A group's statement should not keep its first member waiting for long.
 _MOST = 64
+# Far more than one process has in hand at once (max_requests). Who comes then is refused.
+_LONGEST = 1024
 # Of two groups that wait for each other the database ends one, after a second of waiting. After
 # so many times its members go on one by one.
 _GROUP_TRIES = 3
@@ -61,10 +63,17 @@ class _Waiting:
 
 
 class RefundLanes:
-    """The lanes of one process; most_lanes: groups in flight at the same time."""
+    """The lanes of one process.
 
-    def __init__(self, database: Database, *, most_lanes: int = _LANES) -> None:
+    most_lanes: groups in flight at the same time. queue_seconds: how long a request waits to be
+    taken into one.
+    """
+
+    def __init__(
+        self, database: Database, *, most_lanes: int = _LANES, queue_seconds: float = 10.0
+    ) -> None:
         self._database = database
+        self._queue_seconds = queue_seconds
         self._queue = GroupQueue[_Waiting](most_lanes=most_lanes, most_members=_MOST)
         self._lanes: set[asyncio.Task[None]] = set()
 
@@ -73,17 +82,28 @@ class RefundLanes:
         its answer is stored in its own transaction.
 
         Who is cancelled before a lane has taken him is not served, as he would not be alone.
+        Raises NothingDone where the queue is full, or does not move.
         """
         if request.receipt is not None:
             return await create_refund(self._database, tenant, request)
         order_id = await find_order_id(self._database, tenant, request.ask)
+        if self._queue.waiting >= _LONGEST:
+            raise NothingDone("the queue of refunds is full")
         waiting = _Waiting(tenant, order_id, request)
         if self._queue.join(waiting):
             self._start_lane()
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(self._queue_seconds, self._give_up, waiting)
         try:
             return await waiting.answer
         finally:
+            patience.cancel()
             self._queue.leave(waiting)
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        """Refuse a request that no lane has taken; one that is in a group is seen to its end."""
+        if self._queue.leave(waiting):
+            waiting.fail(NothingDone("the queue of refunds does not move"))
 
     def _start_lane(self) -> None:
         lane = asyncio.create_task(self._serve_groups())
@@ -139,11 +159,11 @@ class RefundLanes:
         """Read, decide and write for a group; gives the members who lost a race."""
         if not group:  # all of it have been answered, or were cancelled, before a repetition
             return []
+        keys = list(dict.fromkeys(waiting.key for waiting in group))
         # One connection for both: to take one and give it back costs us as much as a statement.
         async with self._database.connection() as session:
-            orders = await store.find_refundables(
-                session, list(dict.fromkeys(waiting.key for waiting in group))
-            )
+            with asking():
+                orders = await store.find_refundables(session, keys)
             plan = _plan(group, orders)
             if not plan.written:
                 return plan.alone

@@ -44,9 +44,12 @@ class GroupQueue(Generic[Member]):
         self._waiting[member] = None
         return self._start()
 
-    def leave(self, member: Member) -> None:
-        """Wait no longer; nothing where a lane has taken the member already."""
-        self._waiting.pop(member, None)
+    def leave(self, member: Member) -> bool:
+        """Wait no longer; False, and nothing, where a lane has taken the member already."""
+        if member not in self._waiting:
+            return False
+        del self._waiting[member]
+        return True
 
     def take(self) -> list[Member]:
         """A group: those who have waited longest. Nobody where nobody waits."""

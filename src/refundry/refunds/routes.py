@@ -15,14 +15,8 @@ from refundry.refunds import commands, preview_schemas, schemas
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.previewing import preview_of_order, preview_view
 from refundry.refunds.reading import read_refund
-from refundry.refunds.store import find_refund, find_refunds
+from refundry.refunds.store import NAMES_ARTICLE, find_refund, find_refunds
 
-# By the refund's articles or by those of the order's lines, whichever finds fewer.
-_REFUNDED_LINE = (
-    "cardinality(t.sku_ids) > 0 AND t.sku_ids @> ARRAY[{0}::text]"
-    " AND EXISTS (SELECT 1 FROM order_lines l WHERE l.account_id = $1 AND l.live = $2"
-    " AND l.order_id = t.order_id AND l.sku_id = {0}::text)"
-)
 REFUND_FILTERS = (
     Filter("createdTime", Kind.TIME, "t.created_at"),
     Filter("amount", Kind.NUMBER, "t.amount_minor * 10::numeric ^ -t.exponent"),
@@ -32,7 +26,7 @@ REFUND_FILTERS = (
     Filter("orderId", Kind.EQUAL, "t.order_id"),
     Filter("reason", Kind.EQUAL, "t.reason"),
     Filter("failureReason", Kind.EQUAL, "t.failure_reason"),
-    Filter("skuId", Kind.EQUAL, _REFUNDED_LINE),
+    Filter("skuId", Kind.EQUAL, NAMES_ARTICLE),
 )
 
 

@@ -28,6 +28,14 @@ from refundry.orders.store import (
 from refundry.outbox.store import DELIVER_WRITTEN, SUBSCRIBED, event_times
 from refundry.tenant import Tenant
 
+# By the refund's articles or by those of the order's lines, whichever finds fewer.
+NAMES_ARTICLE = (
+    "cardinality(t.sku_ids) > 0 AND t.sku_ids @> ARRAY[{0}::text]"
+    " AND EXISTS (SELECT 1 FROM order_lines l WHERE l.account_id = $1 AND l.live = $2"
+    " AND l.order_id = t.order_id AND l.sku_id = {0}::text)"
+)
+"""A condition of lists of refunds: one with a SKU id. `t` is the refund, $1 and $2 its tenant."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartFacts:

@@ -35,7 +35,7 @@ _POLL_SECONDS = 0.5
 # A third of the lease would do; a webhook that was switched off is noticed here, too.
 _RENEW_SECONDS = 1.0
 _MOST_OPENED = 10_000
-_CLOSED = "its secrets cannot be opened with the encryption keys of this service"
+CLOSED = "its secrets cannot be opened with the encryption keys of this service"
 log = structlog.get_logger("refundry.webhooks")
 
 
@@ -147,7 +147,7 @@ class Deliverer:
         """Record that what is due cannot be sent as its webhook is, so that nobody waits for it."""
         now = self._clock.now() + batch.shift
         for due in batch.due:
-            outcome = Outcome(error=_CLOSED)
+            outcome = Outcome(error=CLOSED)
             self._recorder.note(_result(batch.tenant, batch.webhook_id, due, now, outcome, 0.0))
         await self._recorder.flush()
 

@@ -11,8 +11,10 @@ from refundry.errors import NotFound
 from refundry.idempotency import Keeper
 from refundry.outbox.store import StoredEvent
 from refundry.sealing import Vault
+from refundry.settings import BadSettings
 from refundry.tenant import VERSIONS, Tenant
 from refundry.webhooks.commands import Editor
+from refundry.webhooks.delivery import CLOSED
 from refundry.webhooks.rendering import render
 from refundry.webhooks.sending import Courier, Outcome
 from refundry.webhooks.store import Webhook, find_webhook
@@ -75,7 +77,10 @@ async def try_webhook(
 async def _send(trier: Trier, webhook: Webhook, event: StoredEvent, now: datetime) -> Outcome:
     version = await _version(trier.database, webhook)
     body = render(event, live=webhook.tenant.live, version=version, vault=trier.vault)
-    opened = open_webhook(webhook, trier.vault, trier.courier)
+    try:
+        opened = open_webhook(webhook, trier.vault, trier.courier)
+    except BadSettings:
+        return Outcome(error=CLOSED)
     return await trier.courier.send(opened.target, opened.tokens(now), body)
 
 
