@@ -36,20 +36,18 @@ class Row:
     taken: str
     available: str
     exact: str
-    whole: str
     extra: str
     share: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """One amount spread over its cells. left_over: what rounding down left, in words or empty."""
+    """One amount spread over its cells. left_over: what rounding down left; empty if nothing."""
 
     title: str
     formula: str
     rows: list[Row]
     available: str
-    whole: str
     left_over: str
     amount: str
 
@@ -84,17 +82,14 @@ def calculation(
 
 def _sum(stored: StoredOrder, step: Step) -> Sum:
     currency = stored.order.currency
-    whole = sum(figure.whole for figure in step.figures)
-    units = step.amount - whole
-    unit = amount(1, currency)
+    units = sum(figure.extra for figure in step.figures)
     return Sum(
         title=_title(stored, step),
         formula=f"available × {plain_amount(step.amount, currency)}"
         f" ÷ {plain_amount(step.available, currency)}",
         rows=[_row(stored, figure) for figure in step.figures],
         available=plain_amount(step.available, currency),
-        whole=plain_amount(whole, currency),
-        left_over=f"{units} × {unit}" if units else "",
+        left_over=f"{units} × {plain_amount(1, currency)}" if units else "",
         amount=amount(step.amount, currency),
     )
 
@@ -119,7 +114,6 @@ def _row(stored: StoredOrder, figure: Figure) -> Row:
         taken=plain_amount(figure.taken, currency),
         available=plain_amount(figure.available, currency),
         exact=_exact(figure, currency),
-        whole=plain_amount(figure.whole, currency),
         extra=f"+{plain_amount(figure.extra, currency)}" if figure.extra else "",
         share=plain_amount(figure.share, currency),
     )
