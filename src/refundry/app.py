@@ -15,6 +15,7 @@ from refundry.access.guards import KeyRing, RateLimit
 from refundry.access.signing_in import Gate as SignInGate
 from refundry.access.signing_in import open_gate
 from refundry.api_log.journal import Journal, open_journal
+from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
@@ -40,11 +41,14 @@ from refundry.refunds.routes import OPERATIONS as REFUNDS
 from refundry.returns.routes import OPERATIONS as RETURNS
 from refundry.sealing import open_vault
 from refundry.settings import Settings
+from refundry.shopper.routes import shopper_resources
+from refundry.tokens.routes import OPERATIONS as TOKENS
+from refundry.tokens.routes import PREFLIGHT
 from refundry.waking import Waker
 from refundry.webhooks.addresses import Guard, log_openings
 from refundry.webhooks.routes import OPERATIONS as WEBHOOKS
 from refundry.webhooks.sending import Courier, open_courier
-from refundry.worker import SEEN_SECONDS, open_worker
+from refundry.worker import SEEN_SECONDS, bulk_runner, open_worker
 
 # A store that takes longer to say that it lives is as good as unreachable.
 _HEALTH_SECONDS = 2.0
@@ -62,6 +66,7 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     clock = (ADVANCE,) if settings.test_clock else ()
     return (
         *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
+        *TOKENS,
         *clock,
     )  # fmt: skip
 
@@ -110,6 +115,7 @@ class Service:
             waker = Waker(database)
 
             async def drain_account(account_id: str) -> None:
+                await bulk.drain(bulk_runner(worker), account_id)
                 await drain(worker, account_id)
 
             services = Services(
@@ -162,6 +168,7 @@ class Service:
             path: Resource(gate, operations) for path, operations in by_path.items()
         }
         resources |= portal_resources(gate.services)
+        resources |= shopper_resources(gate.services)
         self._app.router.routes.extend(
             Route(path, _Marked(path, resource)) for path, resource in resources.items()
         )
@@ -179,6 +186,7 @@ class Service:
             _own("/openapi.json", _always(Answer(200, to_json(document)))),
             _own("/docs", _always(page)),
             _own("/docs/style.css", _always(style)),
+            PREFLIGHT,
         )
 
     async def _metrics(self, _call: Call) -> Answer:

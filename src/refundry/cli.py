@@ -9,6 +9,7 @@ import click
 
 from refundry import __version__
 from refundry.cli_backup import backup, restore
+from refundry.cli_bulk import bulk
 from refundry.cli_listen import listen
 from refundry.cli_retain import retain
 from refundry.cli_users import user
@@ -317,6 +318,25 @@ def operation_list(**options: object) -> None:
         click.echo("\t".join(row))
 
 
+@operation.command("bank-details")
+@click.argument("operation_id")
+@with_settings
+def operation_bank_details(operation_id: str, **options: object) -> None:
+    """Show where a refund is to be paid by hand, as its shopper said."""
+    from refundry.operations.manual import show_bank_details
+
+    with spoken_errors():
+        settings = read_settings(**options)
+        details = on_database(
+            settings, "operation bank-details",
+            lambda database: show_bank_details(database, settings, operation_id),
+        )  # fmt: skip
+    if details is None:
+        raise click.ClickException("No bank details wait with this operation.")
+    for name, value in details.items():
+        click.echo(f"{name}\t{value}")
+
+
 @operation.command("settle")
 @click.argument("operation_id")
 @click.argument("outcome", type=click.Choice(["complete", "failed"]))
@@ -344,6 +364,7 @@ def operation_settle(
 
 
 cli.add_command(backup)
+cli.add_command(bulk)
 cli.add_command(restore)
 cli.add_command(listen)
 cli.add_command(retain)

@@ -108,3 +108,13 @@ def new_user_id() -> str:
 def new_web_token() -> str:
     """256 random bits as 64 lower-case hexadecimal digits, for sessions, links and forms."""
     return _source.randbytes(32).hex()
+
+
+def new_draft_id() -> str:
+    """`draft_` and a UUID."""
+    return f"draft_{_uuid()}"
+
+
+def new_bulk_run_id() -> str:
+    """`bulk_` and a UUID."""
+    return f"bulk_{_uuid()}"

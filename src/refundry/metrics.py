@@ -62,6 +62,12 @@ OLDEST_DELIVERY = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+APPROVALS_WAITING = Gauge(
+    "refundry_approvals_waiting",
+    "Refunds in live mode that wait for somebody's approval.",
+    multiprocess_mode="mostrecent",
+)
+
 API_LOG_WRITTEN = Counter("refundry_api_log_written", "Calls written to the API log.")
 API_LOG_DROPPED = Counter(
     "refundry_api_log_dropped", "Calls that the API log has lost: too many waited to be written."

@@ -63,6 +63,7 @@ class Resource:
         self._body_seconds = body_seconds
         self._operations = {operation.method: operation for operation in operations}
         self._allow = ", ".join(operation.method for operation in operations)
+        self._headers = {k: v for each in operations for k, v in each.headers.items()}
         self._all_open = bool(operations) and all(operation.open for operation in operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +74,7 @@ class Resource:
         request_id = request_id_of(scope)
         trace = Trace()
         answer = await self._answer(scope, receive, headers, request_id, trace)
+        answer.headers.update(self._headers)
         await send_answer(send, answer, request_id)
         duration = time.perf_counter() - started
         if self._gate.journal is not None and trace.tenant is not None:

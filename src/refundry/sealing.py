@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import hmac
 import os
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ class Vault:
     """Seals with the first key and opens with any of them, so that keys can be rotated."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = list(keys)
         self._ciphers = [AESGCM(key) for key in keys]
         self.fingerprints = [hashlib.sha256(b"refundry" + key).hexdigest()[:16] for key in keys]
 
@@ -37,6 +39,20 @@ class Vault:
             except InvalidTag:
                 continue
         raise BadSettings("REFUNDRY_ENCRYPTION_KEY does not open what this database holds")
+
+    def sign(self, purpose: str, text: str) -> bytes:
+        """A signature of `text` with a key that is derived for `purpose`."""
+        return _signature(self._keys[0], purpose, text)
+
+    def verify(self, purpose: str, text: str, signature: bytes, length: int) -> bool:
+        """Whether it is the first `length` bytes of a signature of `text` by any of the keys."""
+        own = [_signature(key, purpose, text)[:length] for key in self._keys]
+        return any(hmac.compare_digest(each, signature) for each in own)
+
+
+def _signature(key: bytes, purpose: str, text: str) -> bytes:
+    derived = hmac.digest(key, f"refundry {purpose}".encode(), hashlib.sha256)
+    return hmac.digest(derived, text.encode(), hashlib.sha256)
 
 
 def open_vault(settings: Settings) -> Vault:

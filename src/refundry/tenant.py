@@ -34,7 +34,8 @@ class Tenant:
 class ApiKey:
     """An API key that was found valid. permissions: resource -> none, read, write, read_write.
 
-    clock_shift: how far the account's test clock was moved; zero in live mode.
+    clock_shift: how far the account's test clock was moved; zero in live mode. needs_approval:
+    whether the limits for keys apply to its refunds.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ApiKey:
     version: str
     item_amount_basis: str
     clock_shift: timedelta
+    needs_approval: bool = False
 
     def may(self, resource: str | None, *, write: bool) -> bool:
         """Whether the key permits an operation; resource None: secret keys only."""

@@ -7,20 +7,23 @@ import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 import asyncpg
 import structlog
 
+from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, Unreachable, open_database
 from refundry.ids import new_uuid
-from refundry.metrics import NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
+from refundry.metrics import APPROVALS_WAITING, NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, step, tidy
 from refundry.processors.registry import Registry
+from refundry.refunds.drafts import count_all_waiting
 from refundry.sealing import open_vault
 from refundry.settings import Settings
 from refundry.waking import Listener, Waker
@@ -36,6 +39,7 @@ _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
 # So long, and no longer, a step waits for a database that fell silent.
 _STATEMENT_SECONDS = 20.0
+_BULK_SECONDS = 1.0
 # A worker that was not seen for this long is taken for gone.
 SEEN_SECONDS = 15
 log = structlog.get_logger("refundry.worker")
@@ -83,6 +87,7 @@ async def run_worker(settings: Settings) -> None:
                 _beat(worker, peers),
                 _tidy(worker),
                 _mail(worker),
+                _make_bulk_refunds(worker, wake),
             )
         ]
         log.info("worker_started")
@@ -151,6 +156,23 @@ async def _mail(worker: Worker) -> None:
         await asyncio.sleep(_MAIL_SECONDS)
 
 
+async def _make_bulk_refunds(worker: Worker, wake: asyncio.Event) -> None:
+    runner = bulk_runner(worker)
+    while True:
+        try:
+            while await bulk.step(runner):
+                wake.set()
+        except Exception as error:  # the run goes on where it stood
+            log.error("bulk_step_failed", exc_info=error)
+        await asyncio.sleep(_BULK_SECONDS)
+
+
+def bulk_runner(worker: Worker) -> bulk.Runner:
+    """A worker as one who makes the lines of bulk refunds."""
+    window = timedelta(seconds=worker.settings.refund_batch_window)
+    return bulk.Runner(worker.database, worker.clock, window)
+
+
 async def _beat(worker: Worker, peers: _Peers) -> None:
     """Say that this worker lives, and measure how far it lags."""
     worker_id = new_uuid()
@@ -176,6 +198,7 @@ async def _beat(worker: Worker, peers: _Peers) -> None:
             )
             OLDEST_DUE.set(waited)
             NEEDS_ATTENTION.set(attention)
+            APPROVALS_WAITING.set(await count_all_waiting(worker.database, worker.clock.now()))
             OLDEST_DELIVERY.set(await deliveries.oldest_due(worker.database, worker.clock.now()))
         await asyncio.sleep(_BEAT_SECONDS)
 

@@ -16,6 +16,7 @@ from refundry.operations.work import Worker
 from refundry.orders.saving import Saving, save_orders
 from refundry.orders.store import StoredOrder, find_order
 from refundry.refunds.saving import RefundSaving, save_refunds
+from refundry.tokens.store import TokenOwner, count_use
 from tests.db.statements import copy, filled, undone, update
 from tests.support.books import Shop, findings, open_shop
 from tests.support.fixtures import order_body
@@ -76,6 +77,8 @@ async def books(worker: Worker) -> Books:
         "waiting": "pending_information",
         "pending": "pending",
     }
+    owner = TokenOwner(shop.tenant, wire["id"], names["waiting"], "Test", await shop.now())
+    await count_use(shop.database, owner, timedelta(minutes=1))
     parts = (await shop.find(names["paid"])).parts
     names["record"] = parts[0].part.operation_id
     names["charge"] = parts[0].part.charge_id
@@ -296,6 +299,32 @@ REFUSED: list[tuple[str, str, str]] = [
      "INSERT INTO facts SELECT 'f', 'v' FROM generate_series(1, 2)"),
     ("one migration twice", "schema_migrations_pkey",
      copy("schema_migrations", "number = 1", name="other")),
+    (
+        "bank details beside what has ended",
+        "bank_details_while_pending",
+        update("charge_operations", "sealed_bank_details = '\\x00'", "id = {record}"),
+    ),
+    (
+        "bank details of a capture",
+        "bank_details_while_pending",
+        operation("sealed_bank_details = '\\x00', state = 'pending'"),
+    ),
+    ("the uses of one token twice", "token_uses_pkey", copy("token_uses")),
+    (
+        "a token that was not used",
+        "token_uses_requests_check",
+        update("token_uses", "requests = 0", "refund_id = {waiting}"),
+    ),
+    (
+        "refusals below none",
+        "token_uses_refused_check",
+        update("token_uses", "refused = -1", "refund_id = {waiting}"),
+    ),
+    (
+        "uses of no refund's token",
+        "token_uses_account_id_live_order_id_refund_id_fkey",
+        update("token_uses", "refund_id = 'none'", "refund_id = {waiting}"),
+    ),
 ]  # fmt: skip
 
 
@@ -341,7 +370,8 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
         tables,
     )
     others = {row["name"] for row in rows if row["columns"] != ["account_id", "live"]}
-    # What is due or needs a person is looked for in all accounts; a processor knows an id alone.
+    # What is due or needs a person is looked for in all accounts; a processor knows an id alone, a
+    # shopper a token.
     assert others == {
         "charge_operations_by_id",
         "charge_operations_due",
@@ -354,6 +384,7 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
         "refunds_attention",
         "refunds_submit_due",
         "refunds_token_due",
+        "refunds_by_token",
         "idempotency_keys_age",
     }
     assert not any(row["is_unique"] for row in rows if row["name"] in others)

@@ -103,8 +103,21 @@ class Books:
         self.states |= dict.fromkeys(moved, "pending_information")
         return ["refund.pending_information"] * len(moved)
 
-    def expire(self, refund_id: str) -> list[str]:
-        """Row 8, for the refund and those that share a record with it."""
+    def give_information(self, refund_id: str) -> list[str]:
+        """Row 7: the refund's waiting records go on; whoever waits for none any more goes along."""
+        for record in self.of(refund_id):
+            if record.state == "pending_information":
+                record.state = "pending"
+        moved = [
+            each
+            for each in self._waiting(refund_id)
+            if all(record.state != "pending_information" for record in self.of(each))
+        ]
+        self.states |= dict.fromkeys(moved, "pending")
+        return ["refund.pending"] * len(moved)
+
+    def _waiting(self, refund_id: str) -> list[str]:
+        """The refund, and those that share a record with it and wait."""
         members = [refund_id]
         for record in self.of(refund_id):
             members += [
@@ -112,6 +125,11 @@ class Books:
                 for each in self.members(record)
                 if each not in members and self.states[each] == "pending_information"
             ]
+        return members
+
+    def expire(self, refund_id: str) -> list[str]:
+        """Row 8, for the refund and those that share a record with it."""
+        members = self._waiting(refund_id)
         events: list[str] = []
         for member in members:
             for record in self.of(member):

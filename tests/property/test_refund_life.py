@@ -148,15 +148,22 @@ class RefundLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.in_state("pending_information"))
     @rule(pick=picks)
+    def give_information(self, pick: int) -> None:
+        """Row 7, as the command does it: with every refund that shares a record."""
+        waiting = self.in_state("pending_information")
+        refund = waiting[pick % len(waiting)]
+        members = self._waiting_members(refund)
+        change = Change(self.order, NOW)
+        settlement.take_information(change, refund, list(members.values()))
+        self._absorb(change, self.books.give_information(refund.id))
+
+    @precondition(lambda self: self.in_state("pending_information"))
+    @rule(pick=picks)
     def expire(self, pick: int) -> None:
         """Row 8, as the command does it: with every refund that shares a record."""
         waiting = self.in_state("pending_information")
         refund = waiting[pick % len(waiting)]
-        members = {refund.id: refund}
-        for part in refund.parts:
-            for each in self._members(self._find(part.operation_id)):
-                if each.state.value == "pending_information":
-                    members[each.id] = each
+        members = self._waiting_members(refund)
         change = Change(self.order, NOW)
         for member in members.values():
             settlement.expire(change, change.refunds.get(member.id, member))
@@ -290,6 +297,15 @@ class RefundLife(RuleBasedStateMachine):
 
     def _members(self, operation: Operation) -> list[Refund]:
         return [self.refunds[key] for key in self.books.records[operation.id].parts]
+
+    def _waiting_members(self, refund: Refund) -> dict[str, Refund]:
+        """A refund, and those that wait for a record of it as well."""
+        members = {refund.id: refund}
+        for part in refund.parts:
+            for each in self._members(self._find(part.operation_id)):
+                if each.state.value == "pending_information":
+                    members[each.id] = each
+        return members
 
     def _sum_of_shares(self, line: Line, states: Sequence[str]) -> Cells:
         cells = [

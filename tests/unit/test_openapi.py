@@ -113,6 +113,7 @@ def test_errors_that_may_come_are_there(path: str, method: str, operation: dict[
     expected = {"400", "401", "406", "500", "503"}
     expected |= set() if is_open else {"403", "429"}
     expected |= {"404"} if "{id}" in path else set()
+    expected |= {"404", "410", "429"} if "{token}" in path else set()
     expected |= {"408"} if method in ("post", "patch") else set()
     expected |= {"504"} if method != "get" else set()
     expected |= {"409"} if method == "post" and not is_open else set()
@@ -150,9 +151,12 @@ def test_refusals_of_a_refund_are_in_the_contracts_words() -> None:
     }
 
 
-def test_only_the_processors_need_no_key() -> None:
-    unprotected = [path for path, _, operation in described() if "security" in operation]
-    assert unprotected == ["/refundry/v1/processor-notifications"]
+def test_only_processors_and_shoppers_need_no_key() -> None:
+    unprotected = {path for path, _, operation in described() if "security" in operation}
+    assert unprotected == {
+        "/refundry/v1/processor-notifications",
+        "/refundry/v1/refund-tokens/{token}",
+    }
     assert DOCUMENT["security"] == [{"bearer": []}]
 
 
@@ -191,6 +195,7 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "ReturnAddress",
         "NewDispute",
         "DisputeResolution",
+        "BankDetails",
     }
 
 

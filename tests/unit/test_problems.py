@@ -52,6 +52,9 @@ CASES: list[tuple[no.Refusal, int, str, str | None, str]] = [
      "The order is being updated by another request."),
     (no.EventUnknown("e1"), 400, "invalid_parameter", "eventId", "Event 'e1' not found."),
     (no.WebhookDisabled("w1"), 409, "invalid_state", "enabled", "Webhook w1 is disabled."),
+    (no.ApprovalRequired("draft_1"), 409, "approval_required", None,
+     "The refund needs an approval. It waits as 'draft_1'."),
+    (no.ApprovalRequired(), 409, "approval_required", None, "The refund needs an approval."),
 ]  # fmt: skip
 TYPES = {400: "bad_request", 409: "conflict"}
 

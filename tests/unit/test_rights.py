@@ -33,6 +33,8 @@ ACTIVE, STAGED, SUSPENDED = UserStatus.ACTIVE, UserStatus.STAGED, UserStatus.SUS
 TABLE = {
     Right.VIEW_ORDERS: "yyyyyn",
     Right.CREATE_REFUND: "ynynnn",
+    Right.APPROVE_REFUND: "ynnynn",
+    Right.SET_LIMITS: "ynnnnn",
     Right.MARK_MANUAL: "ynynnn",
     Right.HANDLE_RETURNS: "yyynnn",
     Right.FULFIL: "yyynnn",

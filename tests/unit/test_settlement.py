@@ -76,6 +76,18 @@ class Desk:
         settlement.ask_for_information(change, self.record(place), members, counting("secret"))
         return self._take(change)
 
+    def give_information(self, place: int = 1) -> list[str]:
+        """To the refund with this number, with those that wait for the same records."""
+        change = Change(self.order, NOW)
+        refund = list(self.refunds.values())[place - 1]
+        members = {refund.id: refund}
+        for part in refund.parts:
+            for each in self._members(int(part.operation_id.removeprefix("op"))):
+                if each.state is RefundState.PENDING_INFORMATION:
+                    members[each.id] = each
+        settlement.take_information(change, refund, list(members.values()))
+        return self._take(change)
+
     def expire(self) -> list[str]:
         change = Change(self.order, NOW)
         settlement.expire(change, self.refund)
@@ -242,6 +254,44 @@ def test_row_6_each_refund_of_a_batch_gets_a_token_of_its_own() -> None:
     assert desk.need_information(1) == ["refund.pending_information"] * 2
     secrets = [refund.token.secret for refund in desk.refunds.values() if refund.token]
     assert secrets == ["secret1", "secret2"]
+
+
+def test_row_7_with_bank_details_a_refund_goes_on() -> None:
+    desk = Desk.of(order_a(), "13.51")
+    desk.submit()
+    desk.need_information(1)
+    assert desk.give_information() == ["refund.pending"]
+    assert desk.refund.state is RefundState.PENDING
+    assert desk.refund.token is None
+    assert desk.record(1).state is OperationState.PENDING
+    assert desk.order.available_to_refund == 1350
+    assert desk.settle(1)[-2:] == ["refund.complete", "order.refunded"]
+
+
+def test_row_7_all_records_of_a_refund_go_on_together() -> None:
+    desk = mixed("13.45")
+    desk.need_information(1)
+    desk.need_information(2)
+    assert desk.give_information() == ["refund.pending"]
+    assert {desk.record(place).state for place in (1, 2)} == {OperationState.PENDING}
+
+
+def test_row_7_refunds_of_one_record_go_on_together() -> None:
+    desk = mixed("3.00", "3.00")
+    desk.need_information(1)
+    assert desk.give_information(2) == ["refund.pending"] * 2
+    assert [refund.token for refund in desk.refunds.values()] == [None, None]
+
+
+def test_row_7_a_refund_with_another_waiting_record_keeps_waiting() -> None:
+    """6.89 fit the card: the second refund takes the rest from the credit, which waits too."""
+    desk = mixed("5.00", "5.00")
+    desk.need_information(1)
+    desk.need_information(2)
+    assert desk.give_information(1) == ["refund.pending"]
+    states = [refund.state.value for refund in desk.refunds.values()]
+    assert states == ["pending", "pending_information"]
+    assert desk.record(2).state is OperationState.PENDING_INFORMATION
 
 
 def test_row_8_without_bank_details_a_refund_expires() -> None:

@@ -23,6 +23,10 @@ class Right(StrEnum):
     VIEW_ORDERS = "view_orders"
     """Orders, refunds, returns and disputes."""
     CREATE_REFUND = "create_refund"
+    APPROVE_REFUND = "approve_refund"
+    """Approve or decline refunds of others that are above a limit."""
+    SET_LIMITS = "set_limits"
+    """Say above which amounts refunds need an approval."""
     MARK_MANUAL = "mark_manual"
     """Say what became of a refund that was paid by hand or that needs attention."""
     HANDLE_RETURNS = "handle_returns"
@@ -99,7 +103,9 @@ _RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.DEVELOPER: frozenset({Right.VIEW_ORDERS, Right.DEVELOPERS}),
     Role.CUSTOMER_SERVICE: frozenset({Right.VIEW_ORDERS, Right.HANDLE_RETURNS, Right.FULFIL}),
     Role.USER_MANAGER: frozenset({Right.USERS}),
-    Role.FINANCE_MANAGER: frozenset({Right.VIEW_ORDERS, Right.DISPUTES, Right.TRANSACTIONS}),
+    Role.FINANCE_MANAGER: frozenset(
+        {Right.VIEW_ORDERS, Right.DISPUTES, Right.TRANSACTIONS, Right.APPROVE_REFUND}
+    ),
 }
 
 

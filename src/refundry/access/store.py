@@ -57,7 +57,8 @@ async def find_key(session: Session, secret_hash: bytes, now: datetime) -> ApiKe
     row = await session.fetchrow(
         """
         SELECT k.account_id, k.live, k.id, k.kind, k.name, k.permissions::text AS permissions,
-               k.api_version, k.item_amount_basis, a.test_clock_shift
+               k.api_version, k.item_amount_basis, a.test_clock_shift,
+               k.needs_approval
           FROM api_keys k JOIN accounts a ON a.id = k.account_id
          WHERE k.secret_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > $2)
         """,
@@ -74,6 +75,7 @@ async def find_key(session: Session, secret_hash: bytes, now: datetime) -> ApiKe
         version=row["api_version"],
         item_amount_basis=row["item_amount_basis"],
         clock_shift=timedelta() if row["live"] else row["test_clock_shift"],
+        needs_approval=row["needs_approval"],
     )
 
 
@@ -107,13 +109,16 @@ async def account_name(session: Session, account_id: str) -> str:
 
 
 async def insert_key(tx: Tx, key: NewKey) -> None:
-    """Store a key."""
+    """Store a key. It needs approvals if a key of its kind does: a new key, or one that takes
+    another's place, is no way around them."""
     await tx.execute(
         """
         INSERT INTO api_keys (account_id, live, id, kind, name, secret_hash, sealed_secret,
                               permissions, api_version, item_amount_basis, created_at, last_four,
-                              public_text)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11, $12, $13)
+                              public_text, needs_approval)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11, $12, $13,
+                EXISTS (SELECT FROM api_keys
+                         WHERE account_id = $1 AND live = $2 AND kind = $4 AND needs_approval))
         """,
         key.tenant.account_id, key.tenant.live, key.id, key.kind, key.name, key.secret_hash,
         key.sealed_secret, json.dumps(key.permissions), key.version, key.item_amount_basis,
@@ -244,4 +249,37 @@ async def shift_test_clock(session: Session, account_id: str, by: timedelta) -> 
         RETURNING test_clock_shift
         """,
         account_id, by,
+    )  # fmt: skip
+
+
+async def standing_keys(session: Session, tenant: Tenant, now: datetime) -> list[ApiKey]:
+    """The keys that may write and have not ended; now: real time."""
+    rows = await session.fetch(
+        """
+        SELECT id, kind, name, permissions::text AS permissions, api_version, item_amount_basis,
+               needs_approval
+          FROM api_keys
+         WHERE account_id = $1 AND live = $2 AND kind <> 'public'
+           AND (expires_at IS NULL OR expires_at > $3)
+         ORDER BY kind DESC, name, created_at
+        """,
+        tenant.account_id, tenant.live, now,
+    )  # fmt: skip
+    return [
+        ApiKey(
+            row["id"], row["name"], tenant, row["kind"], json.loads(row["permissions"]),
+            row["api_version"], row["item_amount_basis"], timedelta(), row["needs_approval"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def mark_keys(tx: Tx, tenant: Tenant, ids: list[str]) -> None:
+    """Let limits apply to the refunds of these keys, and of no others."""
+    await tx.execute(
+        """
+        UPDATE api_keys SET needs_approval = (id = ANY ($3::text[]))
+         WHERE account_id = $1 AND live = $2 AND needs_approval <> (id = ANY ($3::text[]))
+        """,
+        tenant.account_id, tenant.live, ids,
     )  # fmt: skip

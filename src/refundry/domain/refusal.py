@@ -191,6 +191,13 @@ class KeyInUse:
     """An idempotency key whose first request is still running."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalRequired:
+    """A refund above its requester's limit. draft_id: what waits; None if nothing does."""
+
+    draft_id: str | None = None
+
+
 Refusal = (
     InvalidField
     | UnknownField
@@ -221,4 +228,5 @@ Refusal = (
     | WebhookDisabled
     | KeyReused
     | KeyInUse
+    | ApprovalRequired
 )

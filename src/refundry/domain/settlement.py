@@ -150,6 +150,26 @@ def ask_for_information(
             change.refund_event(EventType.REFUND_PENDING_INFORMATION, waiting)
 
 
+def take_information(change: Change, refund: Refund, members: Sequence[Refund]) -> list[Operation]:
+    """Row 7: the shopper gave bank details; what waited for them goes to its processor.
+
+    members: `refund` and those that share a record with it and wait too. They go on as well where
+    no record of theirs waits any more. Gives the open records, which take the details along.
+    """
+    assert refund.state is RefundState.PENDING_INFORMATION
+    for operation in operations_of(change.order, refund):
+        if operation.state is OperationState.PENDING_INFORMATION:
+            change.put_operation(_moved(operation, OperationState.PENDING, change.now))
+    for each in members:
+        states = {operation.state for operation in operations_of(change.order, each)}
+        if OperationState.PENDING_INFORMATION not in states:
+            after = replace(move(each, RefundState.PENDING), token=None)
+            change.refund_event(EventType.REFUND_PENDING, after)
+    change.close()
+    records = operations_of(change.order, refund)
+    return [operation for operation in records if operation.state in OPEN_STATES]
+
+
 def expire(change: Change, refund: Refund) -> None:
     """Row 8: nobody gave bank details in time; every waiting record fails."""
     assert refund.state is RefundState.PENDING_INFORMATION

@@ -125,7 +125,8 @@ class Operation:
     the shapes as msgspec Structs; a list of one is a bare array, None no content. subject: the
     shape whose id stands in the path, where it is not the answer. most: how many objects a page
     may hold. open: needs no key. read_only: changes nothing, whatever its method. any_media: does
-    not answer in JSON alone. example: a body that works on the sandbox's first order.
+    not answer in JSON alone. example: a body that works on the sandbox's first order. headers: on
+    every answer of its path, errors included.
     """
 
     method: str
@@ -150,6 +151,7 @@ class Operation:
     example: Mapping[str, Any] | None = None
     answer_example: Any = None
     subject: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def writes(self) -> bool:

@@ -53,6 +53,7 @@ _TAGS = {
     "Sales transactions": "What chargebacks took, line by line.",
     "Events": "Every change, as it was when it was made; kept for 90 days at least.",
     "Webhooks": "Addresses that are told of events, and how that went.",
+    "Bank details": "What a shopper gives so that a refund can be paid to a bank account.",
     "Processors": "What payment processors tell by themselves.",
     "Sandbox": "Helps for test mode.",
 }
@@ -119,7 +120,7 @@ def _operation_id(operation: Operation) -> str:
     if operation.paged:
         return f"list{operation.answer.__name__.removesuffix('List')}s"
     if operation.method == "GET":
-        return f"get{noun}" if "{id}" in operation.path else f"list{noun}s"
+        return f"get{noun}" if operation.path.endswith("}") else f"list{noun}s"
     if operation.method == "DELETE":
         return f"delete{noun}"
     if operation.status == 201:

@@ -87,7 +87,11 @@ _COMMON: dict[int, tuple[str, str, Json]] = {
     ),
     406: ("NotAcceptable", "`Accept` does not allow JSON.", {}),
     408: ("RequestTimeout", "The body did not arrive within 30 seconds.", {}),
-    429: ("TooManyRequests", "The key's rate limit.", {"Retry-After": _RETRY_AFTER}),
+    429: (
+        "TooManyRequests",
+        "The rate limit of the key, or of the token.",
+        {"Retry-After": _RETRY_AFTER},
+    ),
     500: ("InternalServerError", "A fault of the service; it is logged.", {}),
     503: (
         "ServiceUnavailable",
@@ -127,12 +131,24 @@ def answers(operation: Operation, components: Json) -> Json:
         missing = problems.not_found(NotFound(noun, _unknown_id(operation)))
         found[404] = _error(f"No such {noun.lower()} in the key's account and mode.", missing,
                             headers=replayed)  # fmt: skip
+    if "{token}" in operation.path:
+        found |= _of_tokens()
+        statuses.append(429)
     if keyed or 409 in operation.refusals:
         found[409] = _error("It conflicts with the state of things.", *_conflicts(operation),
                             headers=replayed)  # fmt: skip
     for status in statuses:
         found[status] = {"$ref": f"#/components/responses/{_COMMON[status][0]}"}
     return {str(status): found[status] for status in sorted(found)}
+
+
+def _of_tokens() -> dict[int, Json]:
+    unknown = FieldProblem("not_found", "token", "Refund token not found.")
+    dead = FieldProblem("refund_token_expired", "token", "The refund token is no longer valid.")
+    return {
+        404: _error("There was never such a token.", problems.problem(404, unknown)),
+        410: _error("It was used, or has ended.", problems.problem(410, dead)),
+    }
 
 
 def _unknown_id(operation: Operation) -> str:

@@ -33,6 +33,8 @@ def parameters(operation: Operation) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if "{id}" in operation.path:
         found.append(_path_id(operation))
+    if "{token}" in operation.path:
+        found.append(_path_token())
     if operation.paged:
         found += _paging(operation.most)
     if operation.expands:
@@ -53,6 +55,17 @@ def _path_id(operation: Operation) -> dict[str, Any]:
         "description": f"The id of the {subject.__name__.lower()}.",
         "schema": {"type": "string", "pattern": ID},
         "example": example.get("id", "256469221483"),
+    }
+
+
+def _path_token() -> dict[str, Any]:
+    return {
+        "name": "token",
+        "in": "path",
+        "required": True,
+        "description": "`tokenInformation.token` of a refund that waits for bank details.",
+        "schema": {"type": "string", "pattern": ID},
+        "example": "3f2b7c1e-5d4a-4b8f-9a6c-0e1d2c3b4a59",
     }
 
 
@@ -155,7 +168,7 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
                 {"type": "string", "pattern": "^[ -~]{1,255}$"},
             )
         )
-    if operation.method == "POST" and operation.open:
+    if operation.method == "POST" and operation.open and "{token}" not in operation.path:
         text = 'Unix seconds, a comma, and the Base64 HMAC-SHA256 of "<seconds>.<body>".'
         found.append(_header(HEADER, text, {"type": "string"}) | {"required": True})
     return found

@@ -151,6 +151,7 @@ _Conflict = (
     | no.WebhookDisabled
     | no.KeyReused
     | no.KeyInUse
+    | no.ApprovalRequired
 )
 
 
@@ -227,6 +228,9 @@ def _conflict(refusal: _Conflict) -> tuple[str, str | None, str]:
         case no.KeyInUse():
             message = "A request with this idempotency key is in progress."
             return "idempotency_key_in_use", "Idempotency-Key", message
+        case no.ApprovalRequired(draft_id):
+            waits = f" It waits as '{draft_id}'." if draft_id else ""
+            return "approval_required", None, f"The refund needs an approval.{waits}"
         case _:
             assert_never(refusal)
 

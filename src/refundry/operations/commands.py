@@ -68,7 +68,7 @@ class Booking:
         return order_key(self.tenant, self.order_id)
 
 
-class _Ledger:
+class Ledger:
     """What one transaction does to orders that it has locked, and to their refunds."""
 
     def __init__(self, books: Books, orders: dict[OrderKey, StoredOrder]) -> None:
@@ -114,9 +114,9 @@ async def book_outcome(books: Books, booking: Booking) -> bool:
     What contradicts a final state is ignored and logged, but for the late failure of a refund.
     """
 
-    async def work(tx: Tx) -> tuple[bool, _Ledger]:
+    async def work(tx: Tx) -> tuple[bool, Ledger]:
         stored = required(await lock_order(tx, booking.tenant, booking.order_id))
-        ledger = _Ledger(books, {booking.key: stored})
+        ledger = Ledger(books, {booking.key: stored})
         (changed,) = await _book_all(tx, ledger, [booking])
         return bool(changed), ledger
 
@@ -132,8 +132,8 @@ async def book_outcomes(books: Books, bookings: Sequence[Booking]) -> list[bool 
     nothing was done.
     """
 
-    async def work(tx: Tx) -> tuple[list[bool | None], _Ledger]:
-        ledger = _Ledger(books, await lock_orders(tx, {booking.key for booking in bookings}))
+    async def work(tx: Tx) -> tuple[list[bool | None], Ledger]:
+        ledger = Ledger(books, await lock_orders(tx, {booking.key for booking in bookings}))
         return await _book_all(tx, ledger, bookings), ledger
 
     results, ledger = await books.database.run(work)
@@ -141,7 +141,7 @@ async def book_outcomes(books: Books, bookings: Sequence[Booking]) -> list[bool 
     return results
 
 
-async def _book_all(tx: Tx, ledger: _Ledger, bookings: Sequence[Booking]) -> list[bool | None]:
+async def _book_all(tx: Tx, ledger: Ledger, bookings: Sequence[Booking]) -> list[bool | None]:
     mine = [booking for booking in bookings if booking.key in ledger.orders]
     refunds = await refunds_store.refunds_of_operations(
         tx, [(booking.key, booking.operation_id) for booking in mine]
@@ -156,9 +156,11 @@ async def _book_all(tx: Tx, ledger: _Ledger, bookings: Sequence[Booking]) -> lis
     return results
 
 
-def _book(ledger: _Ledger, booking: Booking, refunds: Sequence[StoredRefund]) -> bool:
+def _book(ledger: Ledger, booking: Booking, refunds: Sequence[StoredRefund]) -> bool:
     operation = _find(ledger.orders[booking.key], booking.operation_id)
-    fits = booking.report_of in (None, operation.kind)
+    # What was asked before the shopper answered may be answered after it.
+    answered = isinstance(booking.word, NeedsInformation) and any(r.token_spent for r in refunds)
+    fits = booking.report_of in (None, operation.kind) and not answered
     if not fits or not _changes(operation, booking.word, reported=booking.report_of is not None):
         log.info("outcome_ignored", operation_id=operation.id, state=operation.state.value,
                  outcome=type(booking.word).__name__)  # fmt: skip
@@ -225,8 +227,8 @@ async def submit_refunds(
     passed over: their turn comes again.
     """
 
-    async def work(tx: Tx) -> tuple[int, _Ledger]:
-        ledger = _Ledger(books, await lock_orders(tx, orders))
+    async def work(tx: Tx) -> tuple[int, Ledger]:
+        ledger = Ledger(books, await lock_orders(tx, orders))
         due = await refunds_store.unsubmitted_refunds(
             tx, {key: orders[key] + window for key in ledger.orders}
         )
@@ -241,7 +243,7 @@ async def submit_refunds(
     return count
 
 
-def _submit(ledger: _Ledger, key: OrderKey, refunds: Sequence[StoredRefund], now: datetime) -> None:
+def _submit(ledger: Ledger, key: OrderKey, refunds: Sequence[StoredRefund], now: datetime) -> None:
     change = Change(ledger.orders[key].order, now)
     settlement.submit(change, [each.refund for each in refunds], new_ordered_uuid)
     ledger.record(key, change, refunds)
@@ -252,7 +254,7 @@ async def expire_refund(
 ) -> bool:
     """Expire a refund whose bank details did not come; False if that is not so any more."""
 
-    async def work(tx: Tx) -> _Ledger | None:
+    async def work(tx: Tx) -> Ledger | None:
         stored = await lock_order(tx, tenant, order_id, skip_locked=True)
         found = await refunds_store.find_refund(tx, tenant, refund_id)
         if stored is None or found is None:
@@ -262,11 +264,11 @@ async def expire_refund(
         if not waiting or token is None or token.expires_at > now:
             return None
         change = Change(stored.order, now)
-        members = await _members(tx, tenant, found)
+        members = await waiting_members(tx, tenant, found)
         for member in members:
             settlement.expire(change, change.refunds.get(member.refund.id, member.refund))
         key = order_key(tenant, order_id)
-        ledger = _Ledger(books, {key: stored})
+        ledger = Ledger(books, {key: stored})
         ledger.record(key, change, members)
         await ledger.write(tx)
         return ledger
@@ -277,8 +279,8 @@ async def expire_refund(
     return ledger is not None
 
 
-async def _members(tx: Tx, tenant: Tenant, found: StoredRefund) -> list[StoredRefund]:
-    """The refund and those that share a record with it."""
+async def waiting_members(tx: Tx, tenant: Tenant, found: StoredRefund) -> list[StoredRefund]:
+    """A refund that waits for bank details, and those that share a record with it and wait too."""
     members = {found.refund.id: found}
     for part in found.refund.parts:
         for each in await refunds_store.refunds_of_operation(

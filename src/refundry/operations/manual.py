@@ -7,6 +7,7 @@ from refundry.domain.charge import Failure, OperationKind
 from refundry.domain.money import find_currency, major_text
 from refundry.errors import NotFound, required
 from refundry.operations.commands import Booking, Books, book_outcome
+from refundry.operations.information import Details, open_details
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, Settled
 from refundry.sealing import open_vault
@@ -35,6 +36,27 @@ async def list_open(database: Database) -> list[list[str]]:
         mode = "live" if row["live"] else "test"
         found.append([row["id"], mode, row["kind"], amount, f"order {row['order_id']}", why])
     return found
+
+
+async def show_bank_details(
+    database: Database, settings: Settings, operation_id: str
+) -> Details | None:
+    """Where a person is to pay a refund; None if no shopper has said so, or it has ended.
+
+    Raises NotFound.
+    """
+    found = await find_operation(database, operation_id)
+    if found is None:
+        raise NotFound("Operation", operation_id)
+    tenant, order_id = found
+    sealed = await database.fetchval(
+        """
+        SELECT sealed_bank_details FROM charge_operations
+         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
+        """,
+        tenant.account_id, tenant.live, order_id, operation_id,
+    )  # fmt: skip
+    return None if sealed is None else open_details(open_vault(settings), sealed)
 
 
 async def settle_by_hand(

@@ -18,6 +18,7 @@ class Claimed:
     """An operation that this worker asks the processor for. waited: since it was due.
 
     seq: its place among all operations. shift: of the clock of its mode from real time.
+    sealed_bank_details: where to pay a refund, as the shopper said.
     """
 
     order_id: str
@@ -25,6 +26,7 @@ class Claimed:
     submission: Submission
     waited: timedelta
     shift: timedelta
+    sealed_bank_details: bytes | None = None
 
 
 async def claim_operations(
@@ -68,7 +70,7 @@ async def claim_operations(
            AND r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
         RETURNING o.account_id, o.live, o.order_id, o.id, o.seq, o.kind, o.charge_id,
                   o.amount_minor, o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
-                  c.processor_reference, c.source_type, c.trigger
+                  c.processor_reference, c.source_type, c.trigger, o.sealed_bank_details
         """,
         now, now + lease, account_id, limit, list(without_orders),
     )  # fmt: skip
@@ -91,7 +93,8 @@ def _claimed(row: Record, now: datetime) -> Claimed:
         attempt=row["attempts"],
     )
     waited, shift = row["now"] - row["due_at"], row["now"] - now
-    return Claimed(row["order_id"], row["seq"], submission, waited, shift)
+    sealed = row["sealed_bank_details"]
+    return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed)
 
 
 async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -23,9 +23,16 @@ from refundry.operations.commands import (
     expire_refund,
     submit_refunds,
 )
+from refundry.operations.information import open_details
 from refundry.operations.store import Claimed
 from refundry.orders.store import order_key
-from refundry.processors.contract import InProgress, NeedsInformation, Outcome, Unknown
+from refundry.processors.contract import (
+    InProgress,
+    NeedsInformation,
+    Outcome,
+    Submission,
+    Unknown,
+)
 from refundry.processors.registry import Registry
 from refundry.refunds import store as refunds_store
 from refundry.sealing import Vault
@@ -198,12 +205,19 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
 
 
 async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
-    submission = claimed.submission
+    submission = _with_details(worker.vault, claimed)
     WORKER_LAG.observe(max(0.0, claimed.waited.total_seconds()))
     connector = worker.registry.connector(live=submission.tenant.live)
     outcome = await connector.submit(submission)
     ATTEMPTS.labels(connector.name, submission.kind.value, type(outcome).__name__).inc()
     return outcome
+
+
+def _with_details(vault: Vault, claimed: Claimed) -> Submission:
+    if claimed.sealed_bank_details is None:
+        return claimed.submission
+    details = open_details(vault, claimed.sealed_bank_details)
+    return replace(claimed.submission, bank_details=details)
 
 
 async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
@@ -218,6 +232,10 @@ async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
             await _note_unknown(worker, claimed, error, now)
         case NeedsInformation() if submission.kind is not OperationKind.REFUND:
             error = f"asked for bank details of a {submission.kind}"
+            await _note_unknown(worker, claimed, error, now)
+        case NeedsInformation() if claimed.sealed_bank_details is not None:
+            # It has them. Whether it pays is anybody's guess, so it is asked again.
+            error = "asked for bank details that it was given"
             await _note_unknown(worker, claimed, error, now)
         case _:
             await worker.bookkeeper.book(

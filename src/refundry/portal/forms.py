@@ -1,8 +1,13 @@
 """Reads the fields of a posted form."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
+
+from python_multipart import create_form_parser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File
 
 from refundry.http.document import storable_text
 
@@ -18,12 +23,29 @@ class Wrong(Exception):
     """A form cannot be taken as it is; the message is for the person who filled it in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file of a form. name: as the visitor's computer calls it."""
+
+    name: str
+    content: bytes
+
+
 class Form:
     """The fields of a form, in their order; of several with one name the last counts."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[tuple[str, str]] = (),
+        files: Mapping[str, Upload] | None = None,
+    ) -> None:
         self.pairs = list(pairs)
         self._last = dict(pairs)
+        self._files = dict(files or {})
+
+    def file(self, name: str) -> Upload | None:
+        """A file that was chosen; None if there is none."""
+        return self._files.get(name)
 
     def text(self, name: str, most: int = 1000) -> str:
         """A field without the blanks around it, cut to `most` characters; empty if absent."""
@@ -62,6 +84,43 @@ def read_form(body: bytes) -> Form:
     if not all(storable_text(name) and storable_text(value) for name, value in pairs):
         raise BadForm
     return Form(pairs)
+
+
+def read_multipart(body: bytes, content_type: str) -> Form:
+    """The fields and files of a `multipart/form-data` body. Raises BadForm."""
+    pairs: list[tuple[str, str]] = []
+    files: dict[str, Upload] = {}
+
+    def on_field(field: Field) -> None:
+        pairs.append((_text(field.field_name), _text(field.value)))
+
+    def on_file(file: File) -> None:
+        file.file_object.seek(0)
+        content = file.file_object.read()
+        if file.file_name or content:  # a field that was left empty is sent as a file of nothing
+            files[_text(file.field_name)] = Upload(_text(file.file_name), content)
+        file.close()
+
+    try:
+        parser = create_form_parser(
+            {"Content-Type": content_type.encode("latin-1")},
+            on_field,
+            on_file,
+            # Nothing is put on the disk: the body is in memory anyway, and bounded.
+            config={"MAX_FIELDS": _MOST_FIELDS, "MAX_MEMORY_FILE_SIZE": len(body) + 1},
+        )
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, ValueError) as error:
+        raise BadForm from error
+    return Form(pairs, files)
+
+
+def _text(raw: bytes | None) -> str:
+    text = (raw or b"").decode("utf-8")
+    if not storable_text(text):
+        raise ValueError(text)
+    return text
 
 
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)

@@ -10,6 +10,7 @@ from refundry.domain.refund import RefundState
 from refundry.errors import required
 from refundry.portal.lists import day
 from refundry.portal.pages import Visit, Wrong
+from refundry.refunds.drafts import count_waiting
 
 MOST_COUNTED = 1000
 """What is more is only said to be more: nobody works through it one by one."""
@@ -109,6 +110,9 @@ async def find_tasks(visit: Visit) -> list[Task]:
         Task("over-refunded", "Over-refunded orders", row["over_refunded"],
              "/dashboard/orders?over=true"),
     ]  # fmt: skip
+    if visit.may(Right.APPROVE_REFUND):
+        waiting = await count_waiting(visit.database, visit.tenant, visit.now)
+        found.append(Task("approvals", "Wait for an approval", waiting, "/dashboard/approvals"))
     if visit.may(Right.DEVELOPERS):
         label = "Webhooks disabled or failing"
         found.append(Task("webhooks", label, row["webhooks"], "/dashboard/webhooks"))

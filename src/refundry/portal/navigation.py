@@ -35,6 +35,8 @@ GROUPS = (
             Entry("Refunds", "/dashboard/refunds", Right.VIEW_ORDERS),
             Entry("Returns", "/dashboard/returns", Right.VIEW_ORDERS),
             Entry("Disputes", "/dashboard/disputes", Right.VIEW_ORDERS),
+            Entry("Approvals", "/dashboard/approvals", Right.VIEW_ORDERS),
+            Entry("Bulk refunds", "/dashboard/bulk", Right.CREATE_REFUND),
         ),
     ),
     Group("Finance", (Entry("Transactions", "/dashboard/transactions", Right.TRANSACTIONS),)),
@@ -52,6 +54,7 @@ GROUPS = (
         (
             Entry("Users and roles", "/dashboard/users", Right.USERS),
             Entry("Permission sets", "/dashboard/permission-sets", Right.USERS),
+            Entry("Approval rule", "/dashboard/approval-rule", Right.SET_LIMITS),
             Entry("Audit log", "/dashboard/audit", Right.AUDIT),
         ),
     ),

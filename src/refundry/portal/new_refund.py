@@ -22,6 +22,7 @@ from refundry.domain.choices import (
 from refundry.domain.order import Order, OrderState
 from refundry.domain.preview import Outside, Preview, preview_refund
 from refundry.domain.refund import Refund, base_of_item
+from refundry.domain.refusal import ApprovalRequired
 from refundry.errors import NotFound, Refused, required
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
@@ -38,6 +39,7 @@ from refundry.portal.rendering import amount as amount_text
 from refundry.portal.rendering import page, plain_amount
 from refundry.portal.sources import source_label
 from refundry.refunds.commands import RefundRequest, create_refund
+from refundry.refunds.limits import user_requester
 from refundry.refunds.previewing import unsubmitted_amount
 from refundry.refunds.store import find_refund, find_refunds, refunds_of_order
 
@@ -198,6 +200,8 @@ async def submit_refund(visit: Visit) -> Answer:
     except AlreadySubmitted as already:
         return visit.go(required(already.location), done="refunded")
     except Refused as refused:
+        if isinstance(refused.refusal, ApprovalRequired):
+            return visit.go(f"/dashboard/approvals/{refused.refusal.draft_id}", done="waits")
         return _form_page(visit, stored, review, error=message_of(refused.refusal))
 
 
@@ -211,6 +215,7 @@ async def _make(visit: Visit, order: Order, review: Review, token: str) -> Answe
         batch_window=timedelta(seconds=visit.services.settings.refund_batch_window),
         receipt=FormReceipt(visit, token, address),
         expected=required(preview.refund).amount,
+        requester=user_requester(visit.user),
     )
     await create_refund(visit.database, visit.tenant, request)
     visit.services.wake()

@@ -27,7 +27,7 @@ from refundry.http.document import storable_text
 from refundry.http.query import Query
 from refundry.metrics import observe_request
 from refundry.pipeline import TooSlow, read_body, request_id_of, send_answer
-from refundry.portal.forms import BadForm, Form, Wrong, read_form
+from refundry.portal.forms import BadForm, Form, Wrong, read_form, read_multipart
 from refundry.portal.navigation import groups_for
 from refundry.portal.rendering import HEADERS, page
 from refundry.tenant import Tenant
@@ -156,6 +156,13 @@ FLASHES = {
     "deleted": "User deleted.",
     "member-added": "Member added.",
     "member-removed": "Member removed.",
+    "waits": "The refund is above your limit. It waits for somebody else's approval.",
+    "approved": "Approved. The refund is on its way.",
+    "declined": "Declined. Nothing was refunded.",
+    "bulk-started": "The run has started. You may leave this page.",
+    "bulk-stopped": "The run has stopped. What is not refunded yet waits.",
+    "bulk-discarded": "The file was discarded.",
+    "bulk-known": "This file was uploaded before: this is what became of it.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""
@@ -278,7 +285,7 @@ async def _visit(services: Services, scope: Scope, body: bytes, request_id: str)
         scope["refundry.user_id"] = web.user.id
         now += web.clock_shift
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    form = read_form(body) if kind == "application/x-www-form-urlencoded" else Form()
+    form = _read_any_form(body, kind, headers)
     query = Query(scope["query_string"])
     address = scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
     return Visit(
@@ -286,6 +293,16 @@ async def _visit(services: Services, scope: Scope, body: bytes, request_id: str)
         cookies, request_id, address, scope.get("scheme") == "https",
         current=_entry_of(scope["refundry.route"]),
     )  # fmt: skip
+
+
+def _read_any_form(body: bytes, kind: str, headers: Mapping[str, str]) -> Form:
+    match kind:
+        case "application/x-www-form-urlencoded":
+            return read_form(body)
+        case "multipart/form-data":
+            return read_multipart(body, headers["content-type"])
+        case _:
+            return Form()
 
 
 def _entry_of(route: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from refundry.access.rights import Right
 from refundry.domain.cells import COMPONENT_NAMES
@@ -11,6 +12,7 @@ from refundry.domain.refund import OPEN_REFUND_STATES, Refund, RefundState
 from refundry.errors import NotFound, Refused, required
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
+from refundry.languages.language import language
 from refundry.operations.manual import settle_by_hand
 from refundry.orders.store import StoredOrder, find_order
 from refundry.portal.api_logs import call_that_made
@@ -26,6 +28,7 @@ from refundry.portal.refund_story import Record, Step, story
 from refundry.portal.rendering import environment
 from refundry.refunds.commands import MetadataUpdate, update_refund
 from refundry.refunds.store import StoredRefund, find_refund, find_refunds, refunds_of_order
+from refundry.shopper.links import form_address, status_address
 
 # How often a page that is open looks for news, and for how long it may stay open.
 _LOOK_SECONDS = 1.0
@@ -70,7 +73,7 @@ async def _siblings(visit: Visit, order_id: str) -> list[Refund]:
 async def show_refund(visit: Visit, *, error: str = "") -> Answer:
     """The refund's page."""
     loaded = await _load(visit)
-    refund = loaded.refund
+    refund, settings = loaded.refund, visit.services.settings
     return visit.show(
         "refund.html",
         status=400 if error else 200,
@@ -85,6 +88,10 @@ async def show_refund(visit: Visit, *, error: str = "") -> Answer:
         calculation=calculation(loaded.order, loaded.siblings, refund),
         component_labels=[COMPONENT_LABELS[name] for name in COMPONENT_NAMES],
         link=_shopper_link(visit, loaded.stored),
+        token=_token(visit, loaded.stored),
+        left=_left(visit, refund),
+        origin=settings.public_address(),
+        status_link=status_address(settings, visit.services.vault, visit.tenant, refund.id),
         events=await events_of_refund(visit, refund),
         made_by=await call_that_made(visit, refund.id),
         can_retry=refund.state in (RefundState.FAILED, RefundState.EXPIRED)
@@ -96,9 +103,22 @@ async def show_refund(visit: Visit, *, error: str = "") -> Answer:
 
 def _shopper_link(visit: Visit, stored: StoredRefund) -> str:
     """Where the shopper gives bank details, while that is awaited."""
+    token = _token(visit, stored)
+    return form_address(visit.services.settings, token) if token else ""
+
+
+def _token(visit: Visit, stored: StoredRefund) -> str:
+    """What the shopper's page needs to show the form, while bank details are awaited."""
     if stored.sealed_token is None or stored.refund.token is None:
         return ""
-    return f"/refund-information/{visit.services.vault.open(stored.sealed_token)}"
+    return visit.services.vault.open(stored.sealed_token)
+
+
+def _left(visit: Visit, refund: Refund) -> str:
+    """How long a token is still valid, in words."""
+    if refund.token is None:
+        return ""
+    return language("en").until(max(refund.token.expires_at - visit.now, timedelta()))
 
 
 def _markable(visit: Visit, loaded: Loaded) -> list[Record]:

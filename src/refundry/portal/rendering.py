@@ -42,6 +42,11 @@ def moment(at: datetime) -> str:
     return f"{at.day} {at:%b %Y %H:%M:%S} UTC"
 
 
+def to_the_minute(at: datetime) -> str:
+    """A time that lies far off: `31 May 2024 10:20 UTC`."""
+    return f"{at.day} {at:%b %Y %H:%M} UTC"
+
+
 def iso(at: datetime) -> str:
     """A time for machines."""
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
@@ -76,7 +81,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    made.filters |= {"moment": moment, "iso": iso, "words": words}
+    made.filters |= {"moment": moment, "to_the_minute": to_the_minute, "iso": iso, "words": words}
     names: dict[str, Any] = made.globals  # jinja2 types it by what it puts there itself
     names.update(amount=amount, plain_amount=plain_amount, asset=asset_address)
     return made

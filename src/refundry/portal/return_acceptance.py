@@ -37,6 +37,7 @@ from refundry.portal.quantities import asked_units, hidden_units, item_members
 from refundry.portal.receipts import Deed, FormReceipt
 from refundry.portal.rendering import amount
 from refundry.portal.returns import load_return, show_return
+from refundry.refunds.limits import user_requester
 from refundry.returns.commands import ReturnDesk, update_return
 from refundry.returns.reading import ReturnUpdate, read_return_update
 
@@ -154,7 +155,8 @@ async def submit_acceptance(visit: Visit) -> Answer:
     token = visit.form.text("form_token") or new_web_token()
     receipt = FormReceipt(visit, token, f"/dashboard/returns/{goods.id}", deed)
     window = timedelta(seconds=visit.services.settings.refund_batch_window)
-    desk = ReturnDesk(visit.database, visit.services.vault, window)
+    requester = user_requester(visit.user)
+    desk = ReturnDesk(visit.database, visit.services.vault, window, requester)
     try:
         update = _update(visit.form)
         return await do_once(

@@ -8,7 +8,10 @@ from refundry.http.call import Services
 from refundry.portal import (
     api_keys,
     api_logs,
+    approval_rule,
+    approvals,
     audit,
+    bulk,
     dispute_actions,
     disputes,
     events,
@@ -72,6 +75,9 @@ PAGES: tuple[Page, ...] = (
     *users.PAGES,
     *permission_sets.PAGES,
     *audit.PAGES,
+    *bulk.PAGES,
+    *approvals.PAGES,
+    *approval_rule.PAGES,
     # The last one: it matches everything.
     Page("GET", "/{rest:path}", no_page),
 )

@@ -1,6 +1,6 @@
 """What we ask of a payment processor, and each outcome it may give."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class Submission:
     first_attempt_at: datetime
     now: datetime
     attempt: int
-    bank_details: dict[str, str] | None = None
+    bank_details: dict[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,14 @@ from refundry.db.database import Database, Tx
 from refundry.domain.event import Change, Draft, EventType
 from refundry.domain.order import Order
 from refundry.domain.refund import Refund, RefundAsk, plan_refund
-from refundry.domain.refusal import ConcurrentUpdate, InvalidField, InvoiceUnknown, OrderUnknown
-from refundry.errors import NotFound, Refused
+from refundry.domain.refusal import (
+    ApprovalRequired,
+    ConcurrentUpdate,
+    InvalidField,
+    InvoiceUnknown,
+    OrderUnknown,
+)
+from refundry.errors import NotFound, Refused, required
 from refundry.http.document import JsonValue, to_json, to_json_text
 from refundry.idempotency import Keeper, Receipt
 from refundry.ids import new_refund_id
@@ -20,6 +26,8 @@ from refundry.orders.commands import lock_or_refuse, merged_metadata
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import order_by_invoice
 from refundry.refunds import store
+from refundry.refunds.drafts import keep_draft
+from refundry.refunds.limits import OverLimit, Requester, spend
 from refundry.refunds.saving import RefundSaving, save_refunds
 from refundry.refunds.store import NewRefund, StoredRefund
 from refundry.refunds.wire import refund_view, render_draft
@@ -39,6 +47,7 @@ class RefundRequest:
     """A request for a refund with what goes along. batch_window: how long to wait for others.
 
     expected: what it has to come to, in minor units, where somebody was shown an amount.
+    requester: whom limits apply to; None where none do.
     """
 
     ask: RefundAsk
@@ -46,27 +55,38 @@ class RefundRequest:
     batch_window: timedelta
     receipt: Keeper | None
     expected: int | None = None
+    requester: Requester | None = None
 
 
 async def create_refund(database: Database, tenant: Tenant, request: RefundRequest) -> bytes:
     """Accept a refund and queue it for its processor; gives the Refund resource.
 
-    No money moves yet. Read, decide, write if nobody wrote in between; else again, in the end
-    under the order's lock. Raises Refused.
+    No money moves yet. Raises Refused; above the requester's limit, with a draft that waits.
+    """
+    try:
+        return await _create(database, tenant, request)
+    except OverLimit as over:
+        requester = required(request.requester)
+        draft_id = await keep_draft(database, tenant, requester, request.ask, over.refund)
+        raise Refused(ApprovalRequired(draft_id)) from over
+
+
+async def _create(database: Database, tenant: Tenant, request: RefundRequest) -> bytes:
+    """Read, decide, write if nobody wrote in between; else again, in the end under the order's
+    lock. Raises Refused and OverLimit.
     """
     order_id = await find_order_id(database, tenant, request.ask)
     for _ in range(_OPTIMISTIC_TRIES):
         order = await store.find_refundable(database, tenant, order_id)
         new = planned(tenant, order, request)
-        if await _write(database, new, request.receipt):
+        if await _write(database, new, request):
             return accepted(new)
 
     async def work(tx: Tx) -> NewRefund:
         await lock_or_refuse(tx, tenant, order_id)
         order = await store.find_refundable(tx, tenant, order_id)
         new = planned(tenant, order, request)
-        if request.receipt:
-            await request.receipt.store(tx, 201, new.text.encode())
+        await _note(tx, new, request)
         written = await store.insert_refunds(tx, [new])
         assert written
         return new
@@ -110,17 +130,25 @@ def planned(tenant: Tenant, order: Order | None, request: RefundRequest) -> NewR
     return NewRefund(tenant, order, refund, text, request.now, due_at)
 
 
-async def _write(database: Database, new: NewRefund, receipt: Keeper | None) -> bool:
+async def _write(database: Database, new: NewRefund, request: RefundRequest) -> bool:
     try:
-        if receipt is None:
+        if request.receipt is None and request.requester is None:
             return bool(await store.insert_refunds(database, [new]))
         async with database.transaction() as tx:
-            await receipt.store(tx, 201, new.text.encode())
+            await _note(tx, new, request)
             if not await store.insert_refunds(tx, [new]):
                 raise _Changed
     except (_Changed, asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
         return False
     return True
+
+
+async def _note(tx: Tx, new: NewRefund, request: RefundRequest) -> None:
+    """What goes into the refund's transaction besides it. Raises OverLimit."""
+    if request.requester is not None:
+        await spend(tx, new.tenant, request.requester, new.refund)
+    if request.receipt is not None:
+        await request.receipt.store(tx, 201, new.text.encode())
 
 
 @dataclass(frozen=True, slots=True)

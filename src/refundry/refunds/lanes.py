@@ -78,13 +78,13 @@ class RefundLanes:
         self._lanes: set[asyncio.Task[None]] = set()
 
     async def create(self, tenant: Tenant, request: RefundRequest) -> bytes:
-        """As `create_refund`, in a group. A request with an idempotency key goes by itself, as
-        its answer is stored in its own transaction.
+        """As `create_refund`, in a group. A request with an idempotency key or a limit goes by
+        itself, as what it stores besides is in its own transaction.
 
         Who is cancelled before a lane has taken him is not served, as he would not be alone.
         Raises NothingDone where the queue is full, or does not move.
         """
-        if request.receipt is not None:
+        if request.receipt is not None or request.requester is not None:
             return await create_refund(self._database, tenant, request)
         order_id = await find_order_id(self._database, tenant, request.ask)
         if self._queue.waiting >= _LONGEST:

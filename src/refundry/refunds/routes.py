@@ -13,6 +13,7 @@ from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.refunds import commands, preview_schemas, schemas
 from refundry.refunds.lanes import RefundLanes
+from refundry.refunds.limits import key_requester
 from refundry.refunds.previewing import preview_of_order, preview_view
 from refundry.refunds.reading import read_refund
 from refundry.refunds.store import NAMES_ARTICLE, find_refund, find_refunds
@@ -37,6 +38,7 @@ async def post_refund(call: Call) -> Answer:
         now=call.now,
         batch_window=timedelta(seconds=call.services.settings.refund_batch_window),
         receipt=call.receipt,
+        requester=key_requester(call.key),
     )
     body = await call.services.part(RefundLanes).create(call.tenant, request)
     call.services.wake()
@@ -97,7 +99,8 @@ OPERATIONS = (
         resource="refunds", status=201, body=schemas.NewRefund, refusals=(409,),
         example=schemas.EXAMPLE_REFUND, answer_example=schemas.EXAMPLE_REFUND_ANSWER,
         description="Accepts a refund and reserves its amount; the processor is asked in the"
-        " background. Give exactly one of amount, percent and items.",
+        " background. Give exactly one of amount, percent and items. With a key whose refunds need"
+        " an approval above a limit, what is above it waits: 409 `approval_required`.",
     ),
     Operation(
         "POST", "/refundry/v1/refund-previews", post_refund_preview, "Preview a refund", "Refunds",

@@ -50,11 +50,15 @@ class PartFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoredRefund:
-    """A refund as read, with its parts' facts and its token, still encrypted."""
+    """A refund as read, with its parts' facts and its token, still encrypted.
+
+    token_spent: whether it had a token that is no longer valid; there is never a second one.
+    """
 
     refund: Refund
     parts: tuple[PartFacts, ...]
     sealed_token: bytes | None
+    token_spent: bool = False
 
 
 class _StoredElement(msgspec.Struct, array_like=True):
@@ -332,6 +336,7 @@ SELECT r.seq, r.id, r.order_id, r.created_at, r.currency, r.type, r.amount_minor
        r.elements, r.state, r.reason, r.failure_reason, r.metadata, r.invoice_id, r.share_lines,
        r.shares, r.refunded_shares, r.submit_due_at, r.sealed_token, r.token_expires_at,
        r.attention_since, r.return_id,
+       r.token_hash IS NOT NULL AND r.token_expires_at IS NULL AS token_spent,
        ARRAY(SELECT (p.charge_id, p.operation_id, p.amount_minor, o.state, o.created_at,
                      c.source_id,
                      EXISTS (SELECT 1 FROM charge_operations k
@@ -473,7 +478,7 @@ def _stored(row: Record) -> StoredRefund:
         submitted=row["submit_due_at"] is None,
         return_id=row["return_id"],
     )  # fmt: skip
-    return StoredRefund(refund, parts, row["sealed_token"])
+    return StoredRefund(refund, parts, row["sealed_token"], row["token_spent"])
 
 
 def _no_shares() -> dict[int, Cells]:

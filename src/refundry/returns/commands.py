@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from refundry.db.database import Database, Tx
 from refundry.domain.event import Change, Draft, EventType
 from refundry.domain.refund import Refund
-from refundry.domain.refusal import OrderUnknown
+from refundry.domain.refusal import ApprovalRequired, OrderUnknown
 from refundry.domain.returns import Return, accept, plan_acceptance, plan_return
 from refundry.errors import NotFound, Refused, required
 from refundry.http.document import to_json
@@ -17,6 +17,7 @@ from refundry.metrics import observe_refund
 from refundry.orders.commands import lock_or_refuse, merged_metadata
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import StoredOrder
+from refundry.refunds.limits import OverLimit, Requester, spend
 from refundry.refunds.saving import insert_return_refund
 from refundry.refunds.wire import render_draft
 from refundry.returns import store
@@ -76,11 +77,15 @@ async def _planned(
 
 @dataclass(frozen=True, slots=True)
 class ReturnDesk:
-    """What updates of returns work with. batch_window: how long refunds wait for others."""
+    """What updates of returns work with. batch_window: how long refunds wait for others.
+
+    requester: whose limits apply to the refund that an acceptance makes; None if none do.
+    """
 
     database: Database
     vault: Vault
     batch_window: timedelta
+    requester: Requester | None = None
 
 
 async def update_return(
@@ -109,6 +114,7 @@ async def update_return(
         if change.drafts:
             await store.save_return(tx, tenant, after)
             for refund in change.refunds.values():
+                await _spend(tx, tenant, desk.requester, refund)
                 await insert_return_refund(tx, tenant, refund, now + desk.batch_window)
             render = _renderer(tenant, desk.vault)
             kept = await record(tx, tenant, stored, change, render=render)
@@ -121,6 +127,17 @@ async def update_return(
     for refund in refunds:
         observe_refund(refund, live=tenant.live)
     return body
+
+
+async def _spend(tx: Tx, tenant: Tenant, requester: Requester | None, refund: Refund) -> None:
+    """Count the refund of an acceptance. Above the limit nothing waits: the goods are accepted by
+    somebody whose limit allows it. Raises Refused."""
+    if requester is None:
+        return
+    try:
+        await spend(tx, tenant, requester, refund)
+    except OverLimit as over:
+        raise Refused(ApprovalRequired()) from over
 
 
 def _apply(change: Change, before: Return, update: ReturnUpdate) -> Return:

@@ -11,6 +11,7 @@ from refundry.http.document import to_json
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.orders.store import find_orders
+from refundry.refunds.limits import key_requester
 from refundry.returns import commands, schemas
 from refundry.returns.reading import read_return, read_return_update
 from refundry.returns.store import find_returns
@@ -42,7 +43,7 @@ async def post_return_update(call: Call) -> Answer:
     """Accept goods that arrived, or change what is kept with a return."""
     update = read_return_update(call.fields(), call.document)
     window = timedelta(seconds=call.services.settings.refund_batch_window)
-    desk = commands.ReturnDesk(call.database, call.services.vault, window)
+    desk = commands.ReturnDesk(call.database, call.services.vault, window, key_requester(call.key))
     body = await commands.update_return(
         desk, call.tenant, call.path["id"], update, call.now, call.receipt
     )

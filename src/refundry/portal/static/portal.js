@@ -87,6 +87,9 @@
   function follow(part) {
     const source = new EventSource(part.dataset.live);
     source.addEventListener("part", (event) => { part.innerHTML = event.data; });
-    source.addEventListener("end", () => source.close());
+    source.addEventListener("end", () => {
+      source.close();
+      if ("reload" in part.dataset) location.replace(location.pathname);
+    });
   }
 })();

@@ -1,0 +1,1 @@
+"""Bank details that shoppers give by a token: their forms, limits and operations."""
