@@ -154,7 +154,7 @@ class Resource:
             limit = self._gate.live_limit if key.tenant.live else self._gate.test_limit
             if wait := limit.wait_seconds(key.id):
                 return problems.problem(429, headers={"Retry-After": str(wait)})
-            if not key.may(operation.resource, write=operation.method != "GET"):
+            if not key.may(operation.resource, write=operation.writes):
                 return problems.problem(403)
         if not operation.any_media and not _accepts_json(headers.get("accept", "")):
             return problems.problem(406)

@@ -296,6 +296,20 @@ def test_the_notification_of_a_processor_is_answered_as_documented(service: Serv
     _check(service.api(None).post(path, EXAMPLES[path]), "post", path)
 
 
+def test_previews_fit(api: Api) -> None:
+    path = "/refundry/v1/refund-previews"
+    order = given_captured(api, "E")
+    asked = {"orderId": order["id"], "currency": "USD"}
+    for more in (
+        {"percent": 50},
+        {"amount": 1000},
+        {"items": [element(order, "a", percent=50), element(order, "a", percent=50, type="fees")]},
+    ):
+        _check(api.post(path, asked | more), "post", path)
+    _check(api.post(path, {}), "post", path)
+    _check(api.post(path, asked | {"orderId": "none", "percent": 5}), "post", path)
+
+
 def test_errors_fit(api: Api, service: Service) -> None:
     _check(api.get("/orders/none"), "get", "/orders/{id}")
     _check(api.get("/orders?limit=0"), "get", "/orders")

@@ -94,6 +94,22 @@ def test_the_amount_is_explained_to_the_cent(api: Api, admin: Visitor) -> None:
         assert sum(round(float(cell) * 100) for cell in row[1:-1]) == round(float(row[-1]) * 100)
 
 
+def test_the_calculation_is_shown_from_the_request_to_the_cent(api: Api, admin: Visitor) -> None:
+    order = given_captured(api, "A")
+    screen = admin.get(page_of(refund(api, order, percent=50)))
+    assert "13.51 USD of 27.01 USD available" in screen.text
+    assert screen.rows("calculation-1") == [
+        ["Product sku-tee", "20.00", "0.00", "20.00", "10.003702…", "", "10.00"],
+        ["Product tax sku-tee", "1.61", "0.00", "1.61", "0.805298…", "+0.01", "0.81"],
+        ["Shipping sku-tee", "5.00", "0.00", "5.00", "2.500925…", "", "2.50"],
+        ["Shipping tax sku-tee", "0.40", "0.00", "0.40", "0.200074…", "", "0.20"],
+    ]
+    second = admin.get(page_of(refund(api, order, percent=50)))
+    taken = [row[2] for row in second.rows("calculation-1")]
+    assert taken == ["10.00", "0.81", "2.50", "0.20"]
+    assert not second.has("explained-uncertain")
+
+
 def test_metadata_can_be_changed_and_removed(api: Api, admin: Visitor) -> None:
     made = refund(api, given_captured(api, "A"), amount=5, metadata={"a": "1", "b": "2"})
     fields = {"csrf_token": admin.csrf(), "meta-key-0": "a", "meta-value-0": "x"}

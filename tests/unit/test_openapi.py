@@ -173,6 +173,7 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
     assert closed == set()
     assert strict == {
         "NewRefund",
+        "PreviewedRefund",
         "NewRefundItem",
         "RefundUpdate",
         "NewFulfillment",

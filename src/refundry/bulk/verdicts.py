@@ -108,7 +108,8 @@ def _judge_line(row: Row, order: Order, now: datetime) -> tuple[Verdict, Order |
     ask = read_request(body)
     if not isinstance(ask, RefundAsk):
         return _refused(row, *ask, order_id=order.id), None
-    preview = preview_refund(order, ask, now=now)
+    # A verdict names no charges, so it does not matter what is waiting for them.
+    preview = preview_refund(order, ask, waiting=0, now=now)
     if preview.refund is None:
         words = [message_of(refusal) for refusal in preview.refusals]
         return _refused(row, *words, order_id=order.id), None

@@ -151,17 +151,19 @@ def _element(order: Order, units: Units, kind: RefundType | None) -> ElementAsk:
 
 
 def _fee_elements(order: Order, amount: int) -> list[Units]:
-    """An amount of fees over the lines that have some left, by the largest remainder."""
+    """An amount of fees over the lines that have some left, by the largest remainder.
+
+    More than there is stays on the lines in proportion, and where nothing is to be shared the
+    first line is asked for it all: it is for the rules to refuse it.
+    """
     weights = [base_of_item(line, RefundType.FEES) for line in order.lines]
-    if not any(weights):
-        return []
-    # More than there is stays on the lines in proportion, so that the rules refuse it by name.
-    shares = allocate(amount, weights)
-    return [
+    shares = allocate(amount if any(weights) else 0, weights)
+    found = [
         Units(line.position, line.quantity, share)
         for line, share in zip(order.lines, shares, strict=True)
         if share
     ]
+    return found or [Units(0, order.lines[0].quantity, amount)]
 
 
 def choice_of(refund: Refund) -> Choice:

@@ -124,8 +124,9 @@ class Operation:
     resource: what a restricted key needs a permission for; None: secret keys only. body, answer:
     the shapes as msgspec Structs; a list of one is a bare array, None no content. subject: the
     shape whose id stands in the path, where it is not the answer. most: how many objects a page
-    may hold. open: needs no key. any_media: does not answer in JSON alone. example: a body that
-    works on the sandbox's first order. headers: on every answer of its path, errors included.
+    may hold. open: needs no key. read_only: changes nothing, whatever its method. any_media: does
+    not answer in JSON alone. example: a body that works on the sandbox's first order. headers: on
+    every answer of its path, errors included.
     """
 
     method: str
@@ -144,9 +145,15 @@ class Operation:
     expands: bool = False
     refusals: tuple[int, ...] = ()
     open: bool = False
+    read_only: bool = False
     documented: bool = True
     any_media: bool = False
     example: Mapping[str, Any] | None = None
     answer_example: Any = None
     subject: Any = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def writes(self) -> bool:
+        """Whether a restricted key needs Write for it, rather than Read."""
+        return self.method != "GET" and not self.read_only

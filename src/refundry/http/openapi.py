@@ -16,7 +16,7 @@ what the payment processor makes of it.
 
 **Keys.** Every operation but the processors' wants `Authorization: Bearer <key>`. The key fixes
 account and mode: a test key (`sk_test_...`) never moves real money. A restricted key needs Read for
-GET, and Write for every other method, on the resource.
+GET and for previews, and Write for everything else, on the resource.
 
 **Bodies** are JSON objects in UTF-8 of at most 1 MiB, nested at most 64 deep, without NUL
 characters. A member that is null counts as absent, except inside `metadata`. Numbers may be sent as

@@ -80,6 +80,12 @@ def refused(refusal: no.Refusal) -> Answer:
     return problem(status, FieldProblem(code, parameter, message))
 
 
+def error_of(refusal: no.Refusal) -> dict[str, str]:
+    """A refusal as an element of the error envelope."""
+    _, code, parameter, message = _words(refusal)
+    return _element(FieldProblem(code, parameter, message))
+
+
 def message_of(refusal: no.Refusal) -> str:
     """A refusal in words, for people."""
     return _words(refusal)[3]

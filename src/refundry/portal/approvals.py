@@ -16,6 +16,7 @@ from refundry.portal.rendering import amount as amount_text
 from refundry.portal.sources import source_label
 from refundry.refunds.approving import DECIDED, OWN, Decider, NotApproved, approve, decline
 from refundry.refunds.drafts import count_waiting, find_draft, find_drafts
+from refundry.refunds.previewing import unsubmitted_amount
 
 _LABELS = {
     "waiting": "Waiting",
@@ -46,7 +47,8 @@ async def show_approval(visit: Visit, *, error: str = "") -> Answer:
     if draft is None:
         raise NotFound("Approval", visit.path["id"])
     stored = required(await find_order(visit.database, visit.tenant, draft.order_id))
-    preview = preview_refund(stored.order, draft.ask, now=visit.now)
+    waiting = await unsubmitted_amount(visit.database, visit.tenant, draft.order_id)
+    preview = preview_refund(stored.order, draft.ask, waiting=waiting, now=visit.now)
     state = draft.state_at(visit.now)
     problems = [message_of(each) for each in preview.refusals]
     if preview.refund is not None and preview.refund.amount != draft.amount:

@@ -20,7 +20,7 @@ from refundry.domain.choices import (
     why_nothing,
 )
 from refundry.domain.order import Order, OrderState
-from refundry.domain.preview import Preview, preview_refund
+from refundry.domain.preview import Outside, Preview, preview_refund
 from refundry.domain.refund import Refund, base_of_item
 from refundry.domain.refusal import ApprovalRequired
 from refundry.errors import NotFound, Refused, required
@@ -40,6 +40,7 @@ from refundry.portal.rendering import page, plain_amount
 from refundry.portal.sources import source_label
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.refunds.limits import user_requester
+from refundry.refunds.previewing import unsubmitted_amount
 from refundry.refunds.store import find_refund, find_refunds, refunds_of_order
 
 _METADATA_ROWS = 3
@@ -99,14 +100,19 @@ async def _review(visit: Visit, stored: StoredOrder, draft: Draft) -> Review:
     order = stored.order
     if draft.ask is None:
         return Review(draft, draft.problems)
-    preview = preview_refund(order, draft.ask, now=visit.now)
+    waiting = await unsubmitted_amount(visit.database, visit.tenant, order.id)
+    preview = preview_refund(order, draft.ask, waiting=waiting, now=visit.now)
     return Review(
         draft,
         [message_of(refusal) for refusal in preview.refusals],
         preview,
         [(order.lines[p].id, line_name(stored, p), units) for p, units in draft.lines.items()],
         [(source_label(stored, share.charge), share.amount) for share in preview.shares],
-        [(COMPONENT_LABELS[COMPONENT_NAMES[o.component]], o.amount) for o in preview.left_out],
+        [
+            (COMPONENT_LABELS[COMPONENT_NAMES[o.component]], o.amount)
+            for o in preview.left_out
+            if o.reason is Outside.OTHER_TYPE
+        ],
         await _warnings(visit, order, preview),
         _button(stored, preview),
         visit.form.text("form_token") or new_web_token(),

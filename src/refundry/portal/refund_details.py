@@ -17,17 +17,17 @@ from refundry.operations.manual import settle_by_hand
 from refundry.orders.store import StoredOrder, find_order
 from refundry.portal.api_logs import call_that_made
 from refundry.portal.forms import Form
-from refundry.portal.order_lines import line_name
 from refundry.portal.orders import COMPONENT_LABELS
 from refundry.portal.pages import Page, Streamed, Visit, Wrong
 from refundry.portal.receipts import note_done
+from refundry.portal.refund_calculation import calculation, given_by_lines
 from refundry.portal.refund_form import read_metadata
 from refundry.portal.refund_records import events_of_refund, records_of, requested_by
 from refundry.portal.refund_rows import FAILURES, refund_row
 from refundry.portal.refund_story import Record, Step, story
 from refundry.portal.rendering import environment
 from refundry.refunds.commands import MetadataUpdate, update_refund
-from refundry.refunds.store import StoredRefund, find_refund
+from refundry.refunds.store import StoredRefund, find_refund, find_refunds, refunds_of_order
 from refundry.shopper.links import form_address, status_address
 
 # How often a page that is open looks for news, and for how long it may stay open.
@@ -37,10 +37,12 @@ _MOST_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A refund with all that its page shows of it."""
+    """A refund with all that its page shows of it. siblings: all refunds of the order, the oldest
+    first."""
 
     stored: StoredRefund
     order: StoredOrder
+    siblings: list[Refund]
     records: list[Record]
     steps: list[Step]
 
@@ -57,7 +59,15 @@ async def _load(visit: Visit) -> Loaded:
     order = required(await find_order(visit.database, visit.tenant, stored.refund.order_id))
     records = await records_of(visit, order, stored.refund)
     who = await requested_by(visit, stored.refund)
-    return Loaded(stored, order, records, story(stored.refund, records, requested_by=who))
+    siblings = await _siblings(visit, order.order.id)
+    steps = story(stored.refund, records, requested_by=who)
+    return Loaded(stored, order, siblings, records, steps)
+
+
+async def _siblings(visit: Visit, order_id: str) -> list[Refund]:
+    ids = await refunds_of_order(visit.database, visit.tenant, order_id)
+    found = await find_refunds(visit.database, visit.tenant, ids[::-1])
+    return [stored.refund for stored in found]
 
 
 async def show_refund(visit: Visit, *, error: str = "") -> Answer:
@@ -74,7 +84,8 @@ async def show_refund(visit: Visit, *, error: str = "") -> Answer:
         records=loaded.records,
         steps=loaded.steps,
         open=refund.state in OPEN_REFUND_STATES,
-        explained=_explained(loaded),
+        explained=given_by_lines(loaded.order, refund),
+        calculation=calculation(loaded.order, loaded.siblings, refund),
         component_labels=[COMPONENT_LABELS[name] for name in COMPONENT_NAMES],
         link=_shopper_link(visit, loaded.stored),
         token=_token(visit, loaded.stored),
@@ -88,24 +99,6 @@ async def show_refund(visit: Visit, *, error: str = "") -> Answer:
         markable=_markable(visit, loaded),
         reasons={reason: FAILURES[reason] for reason in FAILURE_REASONS},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainedLine:
-    """What a line gave to a refund: per component, minor units."""
-
-    name: str
-    cells: tuple[int, ...]
-    total: int
-
-
-def _explained(loaded: Loaded) -> list[ExplainedLine]:
-    """The calculation from the request to the cent, line by line."""
-    shares = loaded.refund.shares
-    return [
-        ExplainedLine(line_name(loaded.order, position), shares[position], sum(shares[position]))
-        for position in sorted(shares)
-    ]
 
 
 def _shopper_link(visit: Visit, stored: StoredRefund) -> str:

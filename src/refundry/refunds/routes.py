@@ -11,9 +11,10 @@ from refundry.http.document import to_json
 from refundry.http.fields import Fields
 from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
-from refundry.refunds import commands, schemas
+from refundry.refunds import commands, preview_schemas, schemas
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.limits import key_requester
+from refundry.refunds.previewing import preview_of_order, preview_view
 from refundry.refunds.reading import read_refund
 from refundry.refunds.store import NAMES_ARTICLE, find_refund, find_refunds
 
@@ -42,6 +43,13 @@ async def post_refund(call: Call) -> Answer:
     body = await call.services.part(RefundLanes).create(call.tenant, request)
     call.services.wake()
     return Answer(201, body)
+
+
+async def post_refund_preview(call: Call) -> Answer:
+    """Show what a refund would come to, and make none."""
+    ask = read_refund(call.fields(), call.basis)
+    preview = await preview_of_order(call.database, call.tenant, ask, call.now)
+    return Answer(200, to_json(preview_view(preview, live=call.tenant.live)))
 
 
 async def post_refund_update(call: Call) -> Answer:
@@ -93,6 +101,15 @@ OPERATIONS = (
         description="Accepts a refund and reserves its amount; the processor is asked in the"
         " background. Give exactly one of amount, percent and items. With a key whose refunds need"
         " an approval above a limit, what is above it waits: 409 `approval_required`.",
+    ),
+    Operation(
+        "POST", "/refundry/v1/refund-previews", post_refund_preview, "Preview a refund", "Refunds",
+        preview_schemas.RefundPreview, resource="refunds", read_only=True,
+        body=preview_schemas.PreviewedRefund, example=schemas.EXAMPLE_REFUND,
+        description="Takes the body of a new refund and creates nothing: the amounts it would come"
+        " to by cell, line and charge, what would be left, what it leaves out, and every rule that"
+        " would refuse it. A restricted key needs Read. The refund itself may still come out"
+        " otherwise, if the order changes in between.",
     ),
     Operation(
         "GET", "/refunds/{id}", get_refund, "Read a refund", "Refunds", schemas.Refund,
