@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat \
   bench-pages faults fuzz soak simulate \
-  stress clean
+  stress browser screenshots clean
 
 help: ## List what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,12 @@ $(DEV): $(RUN)
 
 serve: $(RUN) ## Run the service on 127.0.0.1:8080
 	@exec $(BIN)/refundry serve
+
+browser: ## Install Chromium and fonts from Debian for the tests of the dashboard, as root
+	@tools/install_browser.sh
+
+screenshots: $(DEV) browser ## Make the pictures of docs/images again
+	$(BIN)/python -m tests.browser.screenshots
 
 test: $(DEV) ## Run the tests
 	$(BIN)/python -m pytest -m 'not check and not faults'

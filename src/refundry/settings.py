@@ -108,6 +108,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
+    def is_over_tls(self) -> bool:
+        """Whether browsers come over TLS, which ends before us.
+
+        No header says so: anybody could send it who reaches the port.
+        """
+        return self.public_address().startswith("https:")
+
     def webhook_networks(self) -> tuple[Network, ...]:
         """The networks that are open to webhooks although they are not public."""
         names = [name.strip() for name in (self.webhook_allow_networks or "").split(",")]

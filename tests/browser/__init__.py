@@ -1,1 +1,1 @@
-"""The pages in a real browser."""
+"""The dashboard in a real browser, with a script and without, by mouse and by keyboard."""

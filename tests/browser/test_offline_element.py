@@ -4,17 +4,15 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.support.fixtures import advance, get_refund, given_captured, settle, settled_refund
 from tests.support.http import Api, Doc
 from tests.support.service import Account, Service
 
-CHROMIUM = Path("/usr/bin/chromium")
 IBAN = "DE89370400440532013000"
 READY = {"elementType": "offlinerefund"}
 COMPLETE = {"complete": True, "empty": False, "elementType": "offlinerefund", "error": None}
@@ -38,12 +36,7 @@ PAGE = """<!doctype html><title>Shop</title><div id="place"></div>
   element.mount("place");
 </script>"""
 
-pytestmark = [
-    pytest.mark.check,
-    pytest.mark.skipif(
-        not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"
-    ),
-]
+pytestmark = pytest.mark.check
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +53,6 @@ def account(service: Service) -> Account:
 @pytest.fixture(scope="module")
 def api(service: Service, account: Account) -> Api:
     return service.api(account.secret_test)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 Shop = Callable[..., Page]

@@ -15,6 +15,7 @@ from refundry.portal.pages import Page
 from refundry.portal.routes import PAGES
 from tests.portal.test_approvals import set_rule
 from tests.portal.test_bulk import paste
+from tests.support.command import run_sql
 from tests.support.disputes import charge_back
 from tests.support.fixtures import order_body, paid_by, refund, source
 from tests.support.http import Api, expect
@@ -73,6 +74,13 @@ def name_of(page: Page) -> str:
     return f"{page.method} {page.path}"
 
 
+_TABLES = """
+SELECT quote_ident(tablename) AS name
+  FROM pg_tables
+ WHERE schemaname = 'public' AND tablename NOT IN ('web_sessions', 'api_log')
+ ORDER BY tablename
+"""
+_DIGEST = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} AS t"
 CLOSED = [page for page in PAGES if not page.open]
 WITH_ID = [page for page in CLOSED if "{id}" in page.path]
 every_page = pytest.mark.parametrize("page", CLOSED, ids=name_of)
@@ -231,3 +239,22 @@ def test_what_is_of_another_account_or_mode_is_not_found(site: Site, page: Page)
 def test_no_form_is_taken_without_its_token(site: Site, page: Page) -> None:
     own = own_id(site, page)
     assert site.ask("administrator", page, own, csrf=False).status_code == 403
+
+
+def test_forms_that_are_refused_change_nothing(site: Site, service: Service) -> None:
+    def everything() -> list[object]:
+        """What is in the tables that forms write to; sessions apart, which every visit touches."""
+        names = run_sql(service.data_dir, _TABLES)
+        return [run_sql(service.data_dir, _DIGEST.format(row["name"])) for row in names]
+
+    before = everything()
+    for page in PAGES:
+        if page.method == "POST":
+            for token in ("", "0" * 64, site.tokens["developer"]):
+                rare = page.path.startswith(("/bulk", "/approvals"))
+                path = "/dashboard" + page.path.replace("{id}", "x" if rare else own_id(site, page))
+                answer = site.staff["administrator"].client.post(
+                    path, data={"csrf_token": token, "name": "x"}, follow_redirects=False
+                )
+                assert answer.status_code == 403, f"{name_of(page)} with {token!r}"
+    assert everything() == before

@@ -26,6 +26,7 @@ def refundry(
     data_dir: Path | None = None,
     env: Mapping[str, str | None] | None = None,
     folder: Path | None = None,
+    stdin: str | None = None,
 ) -> Done:
     """Run a command and wait. folder: where it runs, and looks for its refundry.toml."""
     where = ["--data-dir", str(data_dir)] if data_dir else []
@@ -33,6 +34,7 @@ def refundry(
         [sys.executable, "-m", "refundry", *arguments, *where],
         cwd=folder or data_dir,
         env=environment(env or {}),
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=COMMAND_SECONDS,

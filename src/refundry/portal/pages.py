@@ -290,7 +290,7 @@ async def _visit(services: Services, scope: Scope, body: bytes, request_id: str)
     address = scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
     return Visit(
         services, web, now, real_now, scope["path_params"], query, form, body, headers,
-        cookies, request_id, address, scope.get("scheme") == "https",
+        cookies, request_id, address, services.settings.is_over_tls(),
         current=_entry_of(scope["refundry.route"]),
     )  # fmt: skip
 
