@@ -1,6 +1,5 @@
 """How much work the main path is: an order found by its ID, half of it refunded, its state seen."""
 
-
 from tests.support.browser import Effort, Tab
 from tests.support.fixtures import given_captured, settle
 from tests.support.http import Api
