@@ -41,8 +41,8 @@ ROWS: Mapping[str, frozenset[str]] = {
 }
 # The first that matches says in which row a page stands.
 PLACES = (
-    (r"(GET|POST) (/|/start|/login|/logout|/mode|/password/.+|/profile.*|/static/.+|/\{rest:path\})?",
-     "anybody"),
+    (r"(GET|POST) (/|/start|/login|/logout|/mode|/password/.+|/profile.*|/static/.+)?", "anybody"),
+    (r"GET /\{rest:path\}", "anybody"),
     (r"\S+ /orders/\{id\}/refunds.*", "refund"),
     (r"POST /refunds/\{id\}/(metadata|mark)", "refund"),
     (r"\S+ /orders/\{id\}/(returns|fulfill|cancel)(/.*)?", "returns and items"),
@@ -77,7 +77,7 @@ def name_of(page: Page) -> str:
 _TABLES = """
 SELECT quote_ident(tablename) AS name
   FROM pg_tables
- WHERE schemaname = 'public' AND tablename NOT IN ('web_sessions', 'api_log')
+ WHERE schemaname = 'public' AND tablename NOT IN ('sessions', 'api_log')
  ORDER BY tablename
 """
 _DIGEST = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} AS t"

@@ -1,6 +1,6 @@
 -- concurrently
 -- What keeps lists and tables flat as they grow, made while the service writes.
--- docs/decisions/0024-growth.md tells what was measured.
+-- docs/decisions/0023-growth.md tells what was measured.
 
 -- Refunds of items, newest first. Where few refunds name articles, the planner would walk all of
 -- them for an article; where many do, the index by article is the better one. Order-level refunds

@@ -1,7 +1,7 @@
 -- People who sign in to the dashboard, what they may do, and what was done by whom.
 
 -- An email address signs in without naming an account, so it belongs to one user of the whole
--- installation. docs/decisions/0025-people-sign-in-with-passwords.md tells the rest.
+-- installation. docs/decisions/0024-people-sign-in-with-passwords.md tells the rest.
 CREATE TABLE users (
     account_id          text NOT NULL REFERENCES accounts,
     id                  text NOT NULL,

@@ -1,5 +1,5 @@
 -- Every call of the API, for as long as `refundry retain` leaves it. Written in batches, beside the
--- requests; docs/decisions/0027-api-log.md tells why it has so few indexes.
+-- requests; docs/decisions/0026-api-log.md tells why it has so few indexes.
 CREATE TABLE api_log (
     account_id          text NOT NULL,
     live                boolean NOT NULL,
