@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.support.browser import Tab, chromium, launch
-from tests.support.command import refundry, said
+from tests.support.command import refundry, run_sql, said
 from tests.support.fixtures import (
     advance,
     fulfil,
@@ -178,6 +178,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with Service() as service:
         api = service.api(service.open_account().secret_test)
+        run_sql(service.data_dir, "UPDATE accounts SET name = 'Northwind Outdoor'")
         enrol(service.data_dir)
         orders = trade(api)
         with sync_playwright() as playwright:

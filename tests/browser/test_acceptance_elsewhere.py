@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from playwright.sync_api import expect as see
 
 from tests.browser.conftest import WITH_AND_WITHOUT_SCRIPT, Open
@@ -39,6 +40,7 @@ def test_b_01_a_deep_link_survives_the_sign_in(
     assert tab.read("available-amount") == "27.01 USD"
 
 
+@pytest.mark.check
 def test_b_14_every_refund_is_found_whatever_made_it(
     api: Api, open_tab: Open, script: bool
 ) -> None:
@@ -109,6 +111,7 @@ def test_b_16_the_token_is_shown_for_the_right_password_and_a_test_is_recorded(
     assert is_signed(arrival, token)
 
 
+@pytest.mark.check
 def test_b_17_a_user_manager_sees_only_settings(open_tab: Open, script: bool) -> None:
     tab = open_tab("user_manager", script=script)
     assert tab.go("/dashboard/orders") == 403
@@ -151,6 +154,7 @@ def test_b_19_each_mode_shows_its_own_orders(
     assert shown() == ("Test", [test["id"]])
 
 
+@pytest.mark.check
 def test_b_20_a_refused_call_is_found_with_its_error_and_bodies(
     api: Api, open_tab: Open, script: bool
 ) -> None:

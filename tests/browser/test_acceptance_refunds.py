@@ -1,5 +1,6 @@
 """Acceptance cases B-02 to B-13 in a browser, with the script of the pages and without."""
 
+import pytest
 from playwright.sync_api import expect as see
 
 from tests.browser.conftest import WITH_AND_WITHOUT_SCRIPT, Open
@@ -55,6 +56,7 @@ def test_b_02_without_the_permission_set_there_is_no_refund(
     assert listed(api, "/refunds") == []
 
 
+@pytest.mark.check
 def test_b_03_a_member_of_the_set_may(api: Api, open_tab: Open, script: bool) -> None:
     order = given_captured(api, "A")
     tab = open_tab("customer_service", in_refund_set=True, script=script)
@@ -133,6 +135,7 @@ def test_b_07_units_times_amount(api: Api, open_tab: Open, script: bool) -> None
     assert (item["itemId"], item["amount"], item["quantity"]) == (first, money("20.0"), 2)
 
 
+@pytest.mark.check
 def test_b_08_all_units_take_all_that_is_left(api: Api, open_tab: Open, script: bool) -> None:
     order = given_captured(api, "A")
     tab = open_tab(script=script)
@@ -142,6 +145,7 @@ def test_b_08_all_units_take_all_that_is_left(api: Api, open_tab: Open, script: 
     assert only_refund(api, order)["items"][0]["amount"] == money("21.61")
 
 
+@pytest.mark.check
 def test_b_09_fees_are_refunded_by_line(api: Api, open_tab: Open, script: bool) -> None:
     order = given_captured(api, "E")
     tab = open_tab(script=script)
@@ -151,6 +155,7 @@ def test_b_09_fees_are_refunded_by_line(api: Api, open_tab: Open, script: bool) 
     assert (item["type"], item["amount"]) == ("fees", money("17.2"))
 
 
+@pytest.mark.check
 def test_b_10_tax_is_refunded_in_full(api: Api, open_tab: Open, script: bool) -> None:
     order = given_captured(api, "A")
     tab = open_tab(script=script)

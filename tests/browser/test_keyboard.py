@@ -97,7 +97,7 @@ def test_the_skip_link_leads_past_the_navigation(tab: Tab) -> None:
 def test_on_a_phone_the_menu_opens_by_keyboard(open_tab: Open) -> None:
     tab = open_tab(width=390)
     tab.go("/dashboard/orders")
-    entry = tab.find("navigation").get_by_role("link", name="Refunds")
+    entry = tab.find("navigation").get_by_role("link", name="Refunds", exact=True)
     see(entry).to_be_hidden()
     menu = tab.page.locator("nav summary").first
     menu.focus()

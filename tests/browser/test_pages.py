@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from refundry.portal.pages import Page
 from refundry.portal.routes import PAGES
 from tests.browser.conftest import Open, Scheme
+from tests.portal.test_every_page import furnish_by_hand
 from tests.support.browser import Tab
-from tests.support.crawl import Found, find_pages, route_of
+from tests.support.crawl import Found, find_pages
 from tests.support.http import Api
 from tests.support.portal import Visitor
 from tests.support.receiver import Receiver
@@ -23,7 +23,12 @@ UNLINKED = {
     "/static/{digest}/{name}": "files of the pages",
     "/login": "where one is sent",
     "/password/{token}": "comes by mail",
+    "/start": "where the sign-in leads",
+    "/home/{name}": "pictures of Home",
+    "/profile/qr-code.svg": "a picture while a code is set up",
     "/refunds/{id}/news": "the script's",
+    "/bulk/{id}/news": "the script's",
+    "/bulk/{id}/result.csv": "there once a file is done",
     "/{rest:path}": "what leads nowhere",
 }
 MAIN = ("/orders", "/orders/{id}", "/orders/{id}/refunds/new", "/refunds/{id}", "/webhooks/{id}")
@@ -47,6 +52,7 @@ def visitor(service: Service, shown: Account, receiver: Receiver) -> Iterator[Vi
     fill(api, receiver)
     visitor = Visitor(service)
     visitor.sign_in(shown.create_user("administrator"))
+    furnish_by_hand(visitor)
     yield visitor
     visitor.close()
 
@@ -200,6 +206,13 @@ def test_nothing_bars_anybody_from_signing_in(open_tab: Open, scheme: Scheme) ->
     assert tab.barriers() == []
 
 
-def test_the_routes_of_the_table_are_told_apart() -> None:
-    answering: Page = route_of("/dashboard/orders/1/refunds/new")
-    assert answering.path == "/orders/{id}/refunds/new"
+def test_what_bars_people_would_be_found(tab: Tab) -> None:
+    tab.go("/dashboard/orders")
+    tab.page.evaluate(
+        """document.querySelector("main").insertAdjacentHTML("beforeend", `<input>
+          <p id="pale">Pale</p><p id="wide">Wide</p>`)"""
+    )
+    tab.page.evaluate("document.getElementById('pale').style.color = '#ddd'")
+    tab.page.evaluate("document.getElementById('wide').style.width = '2000px'")
+    assert {each.partition(":")[0] for each in tab.barriers()} == {"label", "color-contrast"}
+    assert tab.overflow() > 0

@@ -4,11 +4,11 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
 
 from tests.support.service import PASSWORD
@@ -21,8 +21,12 @@ WHERE = (
 )
 MISSING = "There is no Chromium: `make browser`, as root on Debian, or set CHROMIUM to its path"
 PATIENCE_MS = 15_000
-# What people and the guidelines call a bar to use; lesser findings are matters of taste.
-_GRAVE = {"serious", "critical"}
+# Lesser findings are matters of taste.
+_GRAVE = ["serious", "critical"]
+_AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+_BARRIERS = """async (grave) => (await axe.run({resultTypes: ["violations"]})).violations
+  .filter((each) => grave.includes(each.impact))
+  .flatMap((each) => each.nodes.map((node) => `${each.id}: ${node.html.slice(0, 200)}`))"""
 
 
 def chromium() -> str | None:
@@ -162,13 +166,8 @@ class Tab:
 
     def barriers(self) -> list[str]:
         """What axe-core calls a serious or critical bar on the page at hand."""
-        found = Axe().run(self.page).response["violations"]
-        return [
-            f"{each['id']}: {node['html'][:200]}"
-            for each in found
-            if each["impact"] in _GRAVE
-            for node in each["nodes"]
-        ]
+        self.page.evaluate(_AXE)
+        return self.page.evaluate(_BARRIERS, _GRAVE)
 
     def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""
