@@ -79,6 +79,7 @@ def _screen(settings: Settings, url: str, secret: str | None, token: str | None)
         f"  Refundry {__version__} is running.",
         "",
         f"  URL                {url}",
+        f"  Dashboard          {url}/dashboard",
         f"  API reference      {url}/docs",
         f"  Sandbox key        {secret or 'made with: refundry key create --mode test'}",
         f"  Data               {where}",

@@ -3,6 +3,7 @@
 from refundry.db.database import Database
 from tests.db import (
     test_after_sale_constraints,
+    test_bulk_constraints,
     test_constraints,
     test_people_constraints,
     test_webhook_constraints,
@@ -14,6 +15,7 @@ async def test_every_constraint_has_a_case(database: Database) -> None:
     modules = (
         test_constraints,
         test_after_sale_constraints,
+        test_bulk_constraints,
         test_people_constraints,
         test_webhook_constraints,
     )

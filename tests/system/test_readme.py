@@ -203,7 +203,7 @@ def test_the_readme_shows_the_screen_of_serve(served: Service, readme: str) -> N
     (shown,) = [text for _, text in BLOCK.findall(readme) if "is running." in text]
     real = served.log_since(0)
     for line in filter(None, shown.splitlines()):
-        label = re.match(r" +\w+(?: \w+)? {2,}(?=\S)", line)
+        label = re.match(r" +\w+(?: \w+){0,3} {2,}(?=\S)", line)
         assert (label[0] if label else line) in real
 
 
