@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from refundry.access.forms import find_form
 from refundry.access.keys import (
     OLD_KEY_LIVES,
     PERMISSIONS,
@@ -175,6 +176,8 @@ async def post_key(visit: Visit) -> Answer:
 
 async def post_rotate(visit: Visit) -> Answer:
     """Make a key in this one's place and show it, this once."""
+    if await find_form(visit.database, visit.user, visit.form.text("form_token")):
+        return await show_keys(visit, error=_SHOWN)
     await _find(visit)
     lives = OLD_KEY_LIVES.get(visit.form.text("old"))
     if lives is None:
