@@ -39,6 +39,7 @@ from tests.support.service import Account, Service
 NOTIFICATIONS = "/refundry/v1/processor-notifications"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
 OWN_PATHS = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/style.css")
+TOKENS = "/refundry/v1/refund-tokens/{token}"
 MEGABYTE = 1 << 20
 
 
@@ -132,6 +133,8 @@ def operations(service: Service) -> dict[str, set[str]]:
         path: {name.upper() for name in item if name.upper() in METHODS}
         for path, item in document["paths"].items()
     }
+    # Browsers ask first whether a page of the shop may send bank details.
+    found[TOKENS].add("OPTIONS")
     return found | {path: {"GET"} for path in OWN_PATHS}
 
 
@@ -237,7 +240,10 @@ def test_a_body_that_is_no_json_object_is_an_invalid_format_everywhere(
     body = HOSTILE_BODIES[name]
     for path, methods in operations(service).items():
         # An empty body is no update of a refund, and no mistake (refunds.md, section 9).
-        if "POST" not in methods or (path == "/refunds/{id}" and not body.strip()):
+        # Of a token that nobody has, no body is read: its 404 comes first.
+        if "POST" not in methods or path == TOKENS:
+            continue
+        if path == "/refunds/{id}" and not body.strip():
             continue
         target = path.replace("{id}", "some-id")
         signature = (
