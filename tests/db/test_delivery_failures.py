@@ -212,14 +212,14 @@ async def test_a_webhook_that_fails_fast_is_looked_after_by_one_connection(shop:
         async with shop.database.transaction() as tx:
             assert await lock_webhook(tx, webhook.tenant, webhook.id)
             await shop.worker.deliverer.scan(shop.tenant.account_id)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while len(await attempts_of(shop, webhook)) < 300:
                     await asyncio.sleep(0.02)
             waiting = await tx.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             )
         assert waiting == 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while (await stored(shop, webhook))["warned_at"] is None:
                 await asyncio.sleep(0.02)
         await shop.settle()

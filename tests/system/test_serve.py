@@ -97,6 +97,7 @@ def test_the_first_start_prints_url_key_data_and_how_to_stop(served: Service) ->
     assert re.fullmatch(rf"{url}/dashboard/password/[0-9a-f]{{64}}", link)
     assert shown == {
         "URL": url,
+        "Dashboard": f"{url}/dashboard",
         "API reference": f"{url}/docs",
         "Data": str(served.data_dir),
         "Stop": "Ctrl-C",
