@@ -1,13 +1,50 @@
 """The one source of new ids and secrets."""
 
 import itertools
+import os
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-_source: random.Random = random.SystemRandom()
+_POOL_BYTES = 4096
+
+
+class PooledRandom(random.SystemRandom):
+    """Random bits of the operating system, fetched for some hundred ids at a time.
+
+    Each fetch is a system call, and a request draws several ids.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._pool = b""
+        self._at = 0
+        # What a child drew would be drawn by its parent too.
+        os.register_at_fork(after_in_child=self._renew)
+
+    def getrandbits(self, k: int) -> int:
+        """An integer of k random bits."""
+        size = (k + 7) // 8
+        return int.from_bytes(self._take(size)) >> (size * 8 - k)
+
+    def _take(self, size: int) -> bytes:
+        with self._lock:
+            at = self._at
+            if at + size > len(self._pool):
+                self._pool, at = os.urandom(max(_POOL_BYTES, size)), 0
+            self._at = at + size
+            return self._pool[at : self._at]
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+        self._pool, self._at = b"", 0
+
+
+_source: random.Random = PooledRandom()
 
 
 def _milliseconds() -> int:

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refundry.api_log.masking import KEPT_BYTES, MASK, masked_body, masked_query, masked_text
+from refundry.api_log import masking
+from refundry.api_log.masking import (
+    KEPT_BYTES, MASK, HarmlessBodies, masked_body, masked_query, masked_text,
+)  # fmt: skip
 
 KEY = "sk_test_" + "0123456789abcdef" * 2
 # Of other countries and shapes than the examples in the documents.
@@ -181,3 +184,50 @@ def test_no_secret_survives_in_any_nesting_nor_where_the_body_is_cut(
 def test_what_is_kept_of_a_whole_body_is_json_with_the_same_names(document: dict[str, Any]) -> None:
     body = json.dumps(document).encode()
     assert json.loads(masked_body(body, len(body)) or "{}").keys() == document.keys()
+
+
+pieces = st.sampled_from(
+    ["Zoë O'Neil", "a=b&token=Zq7", "https://u:pw@example.com/?x=1", ":id", '":', "Bearer abc",
+     "basic abc", "ba\u017fic abc", "1.50", "2026-11-21T14:22:56Z", "'x' is not a valid iban.",
+     "550e8400-e29b-41d4-a716-446655440000", "blue wool cap", *IBANS, *CARDS, KEY],
+)  # fmt: skip
+texts = st.lists(pieces | st.text(max_size=4), max_size=3).map("".join)
+values = st.recursive(
+    texts | st.integers(0, 10**17) | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | names, inner, max_size=3),
+    max_leaves=10,
+)
+spacing = st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")])
+
+
+@given(st.dictionaries(texts | names | secret_names, values, max_size=4), spacing, st.booleans())
+def test_the_quick_way_keeps_what_reading_token_by_token_keeps(
+    document: dict[str, Any], separators: tuple[str, str], ascii_only: bool
+) -> None:
+    text = json.dumps(document, ensure_ascii=ascii_only, separators=separators)
+    body = text.encode("utf-8", "replace")
+    quickly = masking._quickly_masked(body, body)
+    assert quickly in (None, masking._Masking(body.decode()).run())
+
+
+def test_most_bodies_are_kept_the_quick_way() -> None:
+    for body in (
+        b'{"id":"1","createdTime":"2026-11-21T14:22:56Z","owner":{"lastName":"O\'Neil"}}',
+        '{"id": "550e8400-e29b-41d4-a716-446655440000", "city": "Z\u00fcrich"}'.encode(),
+        b'{"metadata":{"note":"4111 1111 1111 1111"}}',
+    ):
+        assert masking._quickly_masked(body, body) is not None
+
+
+def test_a_body_that_is_known_is_kept_as_before() -> None:
+    known = HarmlessBodies(most=2)
+    order = b'{"id":"1","session":{"clientSecret":"a_b"}}'
+    secret = b'{"note":"DE89370400440532013000"}'
+    others = [b'{"id":"2"}', b'{"id":"3"}']
+    for _ in range(2):
+        assert masked_body(order, len(order), known=known) == order.decode().replace("a_b", MASK)
+        assert "DE89" not in (masked_body(secret, len(secret), known=known) or "")
+        assert (known.has(order), known.has(secret)) == (True, False)
+    for other in others:
+        masked_body(other, len(other), known=known)
+    assert [known.has(each) for each in (order, *others)] == [False, True, True]

@@ -1,14 +1,21 @@
 """From an answered call to its row in the log: masked, cut, to be found by what it was about."""
 
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from refundry.api_log.masking import KEPT_BYTES, MASK, masked_body, masked_query, masked_text
+from refundry.api_log.masking import (
+    KEPT_BYTES,
+    MASK,
+    HarmlessBodies,
+    masked_body,
+    masked_query,
+    masked_text,
+)  # fmt: skip
+from refundry.ids import PooledRandom
 from refundry.tenant import ApiKey, Tenant
 
 _MOST_TEXT = 200
@@ -16,7 +23,8 @@ _MOST_PATH = 500
 _MOST_MESSAGE = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_random = random.SystemRandom()
+_random = PooledRandom()
+_read_again = HarmlessBodies()
 
 COLUMNS = (
     "account_id", "live", "id", "called_at", "duration_ms", "key_id", "key_name", "key_kind",
@@ -70,7 +78,8 @@ def row_of(entry: Entry) -> Row:
     """What is stored of a call."""
     key, headers = entry.key, entry.headers
     request = masked_body(entry.request, entry.request_size)
-    answer = masked_body(entry.answer, entry.answer_size)
+    known = _read_again if entry.method == "GET" else None
+    answer = masked_body(entry.answer, entry.answer_size, known=known)
     code, message = _first_error(answer) if entry.status >= 400 else (None, None)
     application, _, version = headers.get("upstream-application-id", "").partition("/")
     query = entry.query.decode("latin-1")

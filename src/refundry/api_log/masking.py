@@ -5,10 +5,11 @@ and reading stops where it is not JSON: what a parser would not understand is no
 hold nothing that could be secret, which a quick look tells; those are kept as they are.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable
-from typing import Any, cast
+from collections import OrderedDict
+from typing import Any
 
 import msgspec
 
@@ -28,20 +29,31 @@ _SECRET_NAMES = frozenset({"bic", "bsb", "pin", "pan", "clabe"})
 _SECRET_OBJECTS = frozenset({"fields"})
 _SEPARATORS = str.maketrans("", "", "_- .")
 
-# ASCII but for what addresses, escapes, quotations and parameters are made with.
-_PLAIN_BYTES = bytes(n for n in range(32, 127) if chr(n) not in "/\\'=?") + b"\t\r\n"
-# Shapes of text: every letter and digit an x; every digit a 9.
-_LETTERS = bytes(ord("x") if chr(n).isalnum() and n < 128 else n for n in range(256))
-_DIGITS = bytes(ord("9") if chr(n).isdigit() and n < 128 else n for n in range(256))
-# The shortest IBAN has 15 characters, in groups of four where people write it; the shortest card
-# number has 12 digits, but so do the ids of orders: 13 and more are looked at.
-_LONG = b"x" * 15
-_GROUPS = b"xxxx xxxx xxx"
-# Of what is long only what begins as an IBAN does, or belongs to a key, could be secret.
-_LONG_SECRET = re.compile(rb"[A-Za-z]{2}\d{2}[A-Za-z0-9]{11}|[spr]k_(?:test|live)_", re.IGNORECASE)
+# All but what addresses, escapes, quotations and parameters are made with.
+_PLAIN_BYTES = bytes(n for n in range(256) if chr(n) not in "/\\'=?")
+# The two characters beyond ASCII that are letters of it where case does not count: ſ and the
+# Kelvin sign.
+_FOLDED = (b"\xc5\xbf", b"\xe2\x84\xaa")
+
+
+def _class_of(n: int) -> int:
+    character = chr(n)
+    if n > 127 or not character.isalnum():
+        return n
+    return ord("9") if character.isdigit() else ord("a")
+
+
+# The shape of a text: every letter an a, every digit a 9.
+_SHAPE = bytes(map(_class_of, range(256)))
+_IBAN_SHAPE = re.compile(rb"aa99(?=(?: ?[a9]){11})")
+# The shortest card number has 12 digits, but so do the ids of orders: 13 and more are looked at.
+_MANY_DIGITS = b"9" * 13
+_CARD_SHAPE = re.compile(rb"9(?:[ -]?9){12}")
+_KEY_PARTS = (b"k_test_", b"k_live_", b"bearer ", b"basic ")
+_NAME = re.compile(rb'"([^"]*)":')
+_WIDE_COLON = re.compile(rb'"[ \t\r\n]+:')
 _CLIENT_SECRET = re.compile(rb'"clientSecret":"[^"\\]*"')
 _HIDDEN_CLIENT_SECRET = b'"clientSecret":"***"'
-_MANY_DIGITS = b"9" * 13
 
 _STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
 # A plain value ends where something else begins: what a cut has shortened is not to be judged.
@@ -75,10 +87,10 @@ def is_secret(name: str) -> bool:
     return lower in _SECRET_NAMES or any(part in plain for part in _SECRET_PARTS)
 
 
-def masked_body(body: bytes, length: int) -> str | None:
+def masked_body(body: bytes, length: int, *, known: "HarmlessBodies | None" = None) -> str | None:
     """What is kept of a body of `length` bytes that begins with `body`; None if there was none.
 
-    body: at most KEPT_BYTES of it.
+    body: at most KEPT_BYTES of it. known: where bodies are noted that may come again.
     """
     if not length:
         return None
@@ -86,8 +98,13 @@ def masked_body(body: bytes, length: int) -> str | None:
     if whole:
         # Each order shows one: to read all of its body for that would cost more than to make it.
         kept = _CLIENT_SECRET.sub(_HIDDEN_CLIENT_SECRET, body)
-        if _looks_harmless(kept.replace(_HIDDEN_CLIENT_SECRET, b'"session":""')):
+        if known is not None and known.has(body):
             return kept.decode()
+        quickly = _quickly_masked(kept, kept.replace(_HIDDEN_CLIENT_SECRET, b'"session":""'))
+        if quickly is not None:
+            if known is not None and quickly.encode() == kept:
+                known.add(body)
+            return quickly
     masking = _Masking(body.decode("utf-8", "replace"))
     kept = masking.run()
     if not whole:
@@ -95,59 +112,95 @@ def masked_body(body: bytes, length: int) -> str | None:
     return kept if masking.complete else f"{kept} [no JSON from here: {length} bytes in all]"
 
 
-def _looks_harmless(body: bytes) -> bool:
-    """Whether an object certainly holds nothing secret; False does not say that it does."""
-    other = body.translate(None, _PLAIN_BYTES)
-    if other and (other.strip(b"/") or b"://" in body):
-        return False
-    shape = body.translate(_LETTERS)
-    if _LONG in shape and _LONG_SECRET.search(body):
-        return False
-    if _MANY_DIGITS in body.translate(_DIGITS, b" -"):
-        return False
-    if b" " in body and (_GROUPS in shape or _names_a_scheme(body.lower())):
-        return False
+class HarmlessBodies:
+    """Bodies in which nothing but the secret of an order's session was found, by their hashes.
+
+    What is read is read again and again, and mostly as it was.
+    """
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._hashes: OrderedDict[bytes, None] = OrderedDict()
+
+    def has(self, body: bytes) -> bool:
+        """Whether a body was noted, and not forgotten for others."""
+        return _hash(body) in self._hashes
+
+    def add(self, body: bytes) -> None:
+        """Note a body."""
+        self._hashes[_hash(body)] = None
+        if len(self._hashes) > self._most:
+            self._hashes.popitem(last=False)
+
+
+def _hash(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def _quickly_masked(body: bytes, looked_at: bytes) -> str | None:
+    """A whole body, masked; None where it has to be read token by token.
+
+    looked_at: the body without what is masked already.
+    """
+    if b"\\" in body or _FOLDED[0] in body or _FOLDED[1] in body or _WIDE_COLON.search(body):
+        return None
+    # With no escapes in it, every quotation mark begins or ends a text. Where a text begins with a
+    # colon, a name could be overlooked; then there are more colons than names.
+    names = _NAME.findall(looked_at)
+    if len(names) != looked_at.count(b'":'):
+        return None
+    if not _harmless.issuperset(names) and not _learn(set(names)):
+        return None
     try:
-        document = _decode(body)
+        _decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return False
-    # Of two equal names only one is read; then the counts differ.
-    return _harmless_names(document) == body.count(b'":')
-
-
-def _names_a_scheme(lower: bytes) -> bool:
-    """Whether there may be what stands in a header Authorization."""
-    return b"bearer " in lower or b"basic " in lower
+        return None
+    if not _is_suspect(looked_at):
+        return body.decode()
+    parts = body.decode().split('"')
+    if _CARD.search(" ".join(parts[::2])):
+        return None
+    parts[1::2] = map(masked_text, parts[1::2])
+    return '"'.join(parts)
 
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _is_suspect(body: bytes) -> bool:
+    """Whether a text in a body may hold what is masked by its form; False if certainly none."""
+    other = body.translate(None, _PLAIN_BYTES)
+    if other and (other.strip(b"/") or b"://" in body):
+        return True
+    lower = body.lower()
+    if any(part in lower for part in _KEY_PARTS):
+        return True
+    shape = body.translate(_SHAPE)
+    text = body.decode("latin-1")
+    if (
+        _MANY_DIGITS in shape.translate(None, b" -")
+        and _CARD_SHAPE.search(shape)
+        and _CARD.sub(_masked_card, text) != text
+    ):
+        return True
+    for begin in _IBAN_SHAPE.finditer(shape):
+        found = _IBAN.match(text, begin.start())
+        if found and _masked_iban(found) != found[0]:
+            return True
+    return False
+
+
 # Names that were found to be no secret ones; most calls have the same.
-_harmless: set[str] = set()
+_harmless: set[bytes] = set()
 _MOST_NAMES = 2000
 
 
-def _harmless_names(value: Any) -> int:
-    """How many names there are in a document; less than none if one of them may be secret."""
-    count = 0
-    if isinstance(value, dict):
-        names = cast("dict[str, Any]", value).keys()
-        if not names <= _harmless and not _learn(names):
-            return _NEVER
-        count = len(names)
-        value = cast("dict[str, Any]", value).values()
-    for each in cast("Iterable[Any]", value):
-        if isinstance(each, dict | list):
-            count += _harmless_names(each)
-    return count
-
-
-_NEVER = -(1 << 30)
-
-
-def _learn(names: Iterable[str]) -> bool:
+def _learn(names: set[bytes]) -> bool:
     """Whether none of the names is secret; those that are not are known from now on."""
-    if any(is_secret(name) or name.lower() in _SECRET_OBJECTS for name in names):
-        return False
+    for name in names - _harmless:
+        text = name.decode("utf-8", "replace")
+        if is_secret(text) or text.lower() in _SECRET_OBJECTS:
+            return False
     if len(_harmless) < _MOST_NAMES:
         _harmless.update(names)
     return True

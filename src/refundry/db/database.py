@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import msgspec
 
 from refundry.db.embedded import address
+from refundry.db.pool import Connection, LendingPool, Loan, Pool
 from refundry.settings import Settings
 
 Record = asyncpg.Record
@@ -97,26 +98,13 @@ class Database:
     than the one it could keep, and plans anew each time, which may cost more than the statement.
     """
 
-    def __init__(
-        self, pool: "asyncpg.Pool[Record]", *, patience_seconds: float = _PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, pool: Pool, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self._pool = pool
         self._patience_seconds = patience_seconds
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
+    def connection(self) -> "_Connected":
         """A connection of one's own for a while. Raises NothingDone where there is none."""
-        async with AsyncExitStack() as stack:
-            with asking():
-                connection = await stack.enter_async_context(
-                    self._pool.acquire(timeout=self._patience_seconds)
-                )
-            try:
-                yield connection
-            except BaseException as error:
-                if isinstance(error, _SPOILT) or isinstance(error.__cause__, _SPOILT):
-                    await _abandon(connection)
-                raise
+        return _Connected(self._pool.acquire(timeout=self._patience_seconds))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
@@ -181,6 +169,30 @@ class Database:
             return await connection.execute(query, *args)
 
 
+class _Connected:
+    """A connection for the length of a block, ended where the block leaves it in doubt."""
+
+    __slots__ = ("_connection", "_loan")
+    _connection: Connection
+
+    def __init__(self, loan: Loan) -> None:
+        self._loan = loan
+
+    async def __aenter__(self) -> Connection:
+        try:
+            self._connection = await self._loan.__aenter__()
+        except Unreachable as error:
+            raise NothingDone(f"not asked: {_words(error)}") from error
+        return self._connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if isinstance(error, _SPOILT) or isinstance(error and error.__cause__, _SPOILT):
+                await _abandon(self._connection)
+        finally:
+            await self._loan.__aexit__(kind, error, trace)
+
+
 @asynccontextmanager
 async def open_database(
     settings: Settings,
@@ -202,7 +214,13 @@ async def open_database(
         # statement leaves a setting, a lock or a cursor behind its transaction.
         reset=_no_reset,
     ) as pool:
-        yield Database(pool, patience_seconds=patience_seconds)
+        lending = LendingPool(pool)
+        sweeping = asyncio.create_task(lending.run())
+        try:
+            yield Database(lending, patience_seconds=patience_seconds)
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
 
 
 def connect_arguments(
@@ -249,7 +267,7 @@ def _words(error: BaseException) -> str:
 
 @asynccontextmanager
 async def _transaction(
-    connection: "asyncpg.pool.PoolConnectionProxy[Record]",
+    connection: Connection,
 ) -> AsyncGenerator[None]:
     """A transaction that is undone by ending its connection where that is in doubt or gone."""
     transaction = connection.transaction()
@@ -265,7 +283,7 @@ async def _transaction(
     await transaction.commit()
 
 
-async def _abandon(connection: "asyncpg.pool.PoolConnectionProxy[Record]") -> None:
+async def _abandon(connection: Connection) -> None:
     """End a connection: at once where its server does not answer.
 
     A server that lives is given the time to stop what runs on it, as it would otherwise go on,
