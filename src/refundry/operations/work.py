@@ -42,7 +42,7 @@ from refundry.webhooks import deliveries, mailing
 from refundry.webhooks.delivery import Deliverer
 from refundry.webhooks.store import drop_deliveries
 
-_BATCH = 50
+_BATCH = 100
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
 # Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
