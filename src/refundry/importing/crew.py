@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from multiprocessing import get_context
@@ -14,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 
 import msgspec
 
-from refundry.db.database import Unreachable, open_database
+from refundry.db.database import Database, Unreachable, open_database
 from refundry.importing.batches import BatchResult, import_batch
 from refundry.importing.exports import Entry
 from refundry.settings import Settings
@@ -24,6 +26,16 @@ from refundry.tenant import Tenant
 BATCH = 250
 # Batches that were handed out and not yet reported: what one slow batch holds back.
 _MOST_WAITING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a process is told. analyses: whether it takes the statistics of the tables."""
+
+    settings: Settings
+    tenant: Tenant
+    now: datetime
+    analyses: bool
 
 
 class CrewFailed(Exception):
@@ -38,9 +50,10 @@ class Crew:
         context = get_context("spawn")
         self._idle: deque[Connection] = deque()
         self._members: list[tuple[SpawnProcess, Connection]] = []
-        for _ in range(size):
+        for place in range(size):
             ours, theirs = context.Pipe()
-            member = context.Process(target=_serve, args=(theirs, settings, tenant, now))
+            job = _Job(settings, tenant, now, analyses=place == 0)
+            member = context.Process(target=_serve, args=(theirs, job))
             member.start()
             theirs.close()  # so that each side sees when the other one is gone
             self._members.append((member, ours))
@@ -111,7 +124,7 @@ def _receive(connection: Connection) -> BatchResult:
     return answer
 
 
-def _serve(connection: Connection, settings: Settings, tenant: Tenant, now: datetime) -> None:
+def _serve(connection: Connection, job: _Job) -> None:
     """What a process of the crew does, until the other side is gone."""
     # Ctrl-C goes to all processes; the first one of them decides when the others end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -120,19 +133,33 @@ def _serve(connection: Connection, settings: Settings, tenant: Tenant, now: date
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
     with suppress(EOFError, OSError):
-        asyncio.run(_work(connection, msgspec.structs.replace(settings, pool_size=1), tenant, now))
+        asyncio.run(_work(connection, job))
 
 
-async def _work(
-    connection: Connection, settings: Settings, tenant: Tenant, now: datetime
-) -> None:
+async def _work(connection: Connection, job: _Job) -> None:
+    settings = msgspec.structs.replace(job.settings, pool_size=1)
+    written, analyse_at = 0, BATCH if job.analyses else sys.maxsize
     try:
         async with open_database(settings) as database:
             while True:
                 # Nothing else is to be done here meanwhile.
                 entries = connection.recv()
-                connection.send(await import_batch(database, tenant, entries, now))
+                result = await import_batch(database, job.tenant, entries, job.now)
+                written += result.imported
+                if written >= analyse_at:
+                    await _analyse(database)
+                    analyse_at = 4 * written
+                connection.send(result)
     except EOFError:
         return
     except Unreachable as error:
         connection.send(f"the database cannot be reached: {error}")
+
+
+async def _analyse(database: Database) -> None:
+    """Take the statistics of what grows, which autovacuum does only a minute later.
+
+    Of a table that was empty a moment ago the planner believes that any index will do, and keeps
+    that plan for the checks of foreign keys, which then read all orders of the account.
+    """
+    await database.execute("ANALYZE orders, order_lines, charges, charge_operations")
