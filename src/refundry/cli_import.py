@@ -96,9 +96,7 @@ async def _whose(job: _Job) -> "tuple[Tenant, datetime]":
         return tenant, Clock().now() + await clock_shift(database, tenant)
 
 
-def _run(
-    job: _Job, export: "Export", tenant: "Tenant", now: "datetime"
-) -> "tuple[Summary, bool]":
+def _run(job: _Job, export: "Export", tenant: "Tenant", now: "datetime") -> "tuple[Summary, bool]":
     """Import with a bar on standard error; gives the summary and whether somebody stopped it."""
     from refundry.importing.crew import Crew, CrewFailed
     from refundry.importing.reporting import Summary
@@ -108,7 +106,7 @@ def _run(
         signal.signal(number, lambda sent, _frame: asked.append(sent))
     summary = Summary()
     crew = Crew(job.settings, tenant, now, job.processes)
-    bar = click.progressbar(
+    bar: Any = click.progressbar(
         length=export.size, label="orders", file=sys.stderr,
         item_show_func=lambda _: f"{summary.imported + summary.known + summary.refused}",
     )  # fmt: skip
@@ -130,7 +128,7 @@ def _run(
               help="The same seed makes the same orders.")  # fmt: skip
 @click.option("--refusable", is_flag=True, help="Make a fiftieth of them wrong in some way.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
-              help="Where to, gzipped if it ends with .gz; without it, standard output.")  # fmt: skip
+              help="Where to; gzipped if it ends with .gz.  [standard output]")  # fmt: skip
 def sample_orders_command(count: int, seed: int, refusable: bool, output: Path | None) -> None:
     """Make an export to try `refundry import` with: Order resources, one a line."""
     import gzip

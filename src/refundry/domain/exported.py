@@ -1,4 +1,4 @@
-"""What the export of an order tells beyond its orders and charges: sums, and what is left of a line.
+"""What an exported order tells besides its charges: its sums, and what is left of each line.
 
 A resource as the API answers it names amounts but not the units behind them. They are found again
 from the states of the lines and the sums; refunds are put on the lines that the export says.
@@ -93,7 +93,7 @@ def _fit(ways: Sequence[_Way], told: Told) -> bool:
 
 
 def _left_fits(way: _Way, told: Told) -> bool:
-    """Whether the line can have left what is told of it; without refunds that is all it captured."""
+    """Whether the line can have left what is told; without refunds that is what it captured."""
     left = told.lines[way.position]
     if left is None:
         return True
@@ -170,7 +170,9 @@ def _reshared(order: Order, wanted: list[Cells]) -> Order:
     return replace(
         order,
         charges=tuple(map(of_charge, order.charges)),
-        lines=tuple(replace(line, refunded=cells) for line, cells in zip(order.lines, wanted, strict=True)),
+        lines=tuple(
+            replace(line, refunded=cells) for line, cells in zip(order.lines, wanted, strict=True)
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Imports a batch of entries: what is not there yet and passes the rules is written, all at once."""
+"""Imports a batch of entries: what is new and passes the rules is written, all at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,8 +80,8 @@ async def _write(
     if not ready:
         return
     try:
-        async with database.transaction() as tx:
-            await copy_orders(tx, tenant, [judged.stored for _, judged in ready])
+        async with database.connection() as connection, connection.transaction():
+            await copy_orders(connection, tenant, [judged.stored for _, judged in ready])
     except asyncpg.UniqueViolationError as error:
         if len(ready) > 1:
             middle = len(ready) // 2

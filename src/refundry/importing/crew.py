@@ -1,4 +1,4 @@
-"""Processes that import batches side by side, as judging an order takes one core and writing it another."""
+"""Processes that import batches side by side: to judge an order takes longer than to write it."""
 
 import asyncio
 import gc

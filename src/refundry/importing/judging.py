@@ -90,38 +90,46 @@ def _lower(value: JsonValue) -> str | None:
 
 
 def _settle_charges(payment: dict[str, JsonValue]) -> None:
-    charges, sources = payment.get("charges"), payment.get("sources")
-    if not isinstance(charges, list):
+    charges = _objects(payment.get("charges"))
+    if charges is None:
         return
     problems: list[FieldProblem] = []
-    known = [each for each in cast("list[JsonValue]", charges) if isinstance(each, dict)]
-    for index, charge in enumerate(cast("list[dict[str, JsonValue]]", known)):
+    for index, charge in enumerate(charges):
         for name in _RECORDS:
-            if isinstance(charge.get(name), list):
+            records = _objects(charge.get(name))
+            if records is not None:
                 path = f"payment.charges[{index}].{name}"
-                charge[name] = _ended(cast("list[JsonValue]", charge[name]), path, problems)
+                charge[name] = _ended(records, path, problems)
     if problems:
         raise BadFields(problems)
-    if isinstance(sources, list) and len(known) == len(cast("list[JsonValue]", charges)):
-        places = _places(cast("list[JsonValue]", sources))
-        charges.sort(key=lambda charge: places.get(shown(charge.get("sourceId")), len(places)))
+    places = _places(_objects(payment.get("sources")) or [])
+    payment["charges"] = sorted(
+        charges, key=lambda charge: places.get(shown(charge.get("sourceId")), len(places))
+    )
 
 
-def _places(sources: list[JsonValue]) -> dict[str, int]:
+def _objects(value: JsonValue) -> list[dict[str, JsonValue]] | None:
+    """An array of objects; None for what is none, which the rules refuse later."""
+    if not isinstance(value, list):
+        return None
+    members = cast("list[JsonValue]", value)
+    if not all(isinstance(member, dict) for member in members):
+        return None
+    return cast("list[dict[str, JsonValue]]", members)
+
+
+def _places(sources: list[dict[str, JsonValue]]) -> dict[str, int]:
     """The place of each source by its id."""
-    return {
-        shown(cast("dict[str, JsonValue]", source).get("id")): place
-        for place, source in enumerate(sources)
-        if isinstance(source, dict)
-    }
+    return {shown(source.get("id")): place for place, source in enumerate(sources)}
 
 
-def _ended(records: list[JsonValue], path: str, problems: list[FieldProblem]) -> list[JsonValue]:
+def _ended(
+    records: list[dict[str, JsonValue]], path: str, problems: list[FieldProblem]
+) -> list[JsonValue]:
     """The records that moved money; what waits for its outcome is a problem."""
     kept: list[JsonValue] = []
     for index, record in enumerate(records):
-        members = cast("dict[str, JsonValue]", record) if isinstance(record, dict) else {}
-        state = _lower(members.get("state"))
+        state = _lower(record.get("state"))
         if state in ("pending", "pending_information", "processing"):
             where = f"{path}[{index}].state"
             words = f"'{state}' is not a valid {where}: export the order again once it has ended."
@@ -137,8 +145,8 @@ def _other_lines(read: ReadOrder, stored: StoredOrder) -> list[str]:
     assert told is not None
     exponent = order.currency.exponent
     return [
-        f"items[{line.position}].availableToRefundAmount: {major_text(left, exponent)} in the export,"
-        f" {major_text(line.available_to_refund, exponent)} here"
+        f"items[{line.position}].availableToRefundAmount: {major_text(left, exponent)} in the"
+        f" export, {major_text(line.available_to_refund, exponent)} here"
         for line, left in zip(order.lines, told.lines, strict=True)
         if left is not None and left != line.available_to_refund
     ]

@@ -37,7 +37,9 @@ class Summary:
         lines = [f"{self.imported} imported, {self.known} there already, {self.refused} refused"]
         if self.noted:
             lines.append(f"{self.noted} of the imported differ from the export in a detail")
-        lines += [f"  {count} x {reason}" for reason, count in self.reasons.most_common(_MOST_REASONS)]
+        lines += [
+            f"  {count} x {reason}" for reason, count in self.reasons.most_common(_MOST_REASONS)
+        ]
         if len(self.reasons) > _MOST_REASONS:
             lines.append(f"  and {len(self.reasons) - _MOST_REASONS} reasons more")
         return lines

@@ -12,7 +12,7 @@ from refundry.domain.cells import Component
 from refundry.domain.money import Currency, find_currency
 from refundry.errors import required
 from refundry.http.document import money, seconds, to_json
-from refundry.importing.sample_lives import LIVES, Life, LineLife, OrderLife, live
+from refundry.importing.sample_lives import LIVES, LineLife, OrderLife, live
 
 View = dict[str, Any]
 
@@ -118,7 +118,9 @@ def _lines(sale: _Sale) -> list[LineLife]:
             cells[Component.FEES] = max(1, unit * quantity // 4)
             cells[Component.FEES_TAX] = cells[Component.FEES] * sale.tax // 1000
         lines.append(cells)
-    freight = chance.choice((0, 5 * unit, 795 * unit // 100)) if unit > 1 else chance.choice((0, 600))
+    freight = (
+        chance.choice((0, 5 * unit, 795 * unit // 100)) if unit > 1 else chance.choice((0, 600))
+    )
     weights = [cells[Component.PRODUCT] for cells in lines]
     for component, amount in (
         (Component.SHIPPING, freight), (Component.SHIPPING_TAX, freight * sale.tax // 1000)
@@ -162,7 +164,11 @@ def _item(sale: _Sale, place: int, line: LineLife) -> View:
     return {
         "id": f"{100_000_000 + sale.seed % 100 * 8_000_000 + sale.number * 8 + place}336",
         "skuId": f"sku-{article}",
-        "productDetails": {"id": f"sku-{article}", "name": article.title(), "countryOfOrigin": "US"},
+        "productDetails": {
+            "id": f"sku-{article}",
+            "name": article.title(),
+            "countryOfOrigin": "US",
+        },
         "amount": cells[Component.PRODUCT],
         "quantity": line.quantity,
         "state": line.state,

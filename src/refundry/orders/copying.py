@@ -40,7 +40,9 @@ _OPERATION_COLUMNS = (
 )  # fmt: skip
 
 
-async def copy_orders(connection: Connection, tenant: Tenant, orders: Sequence[StoredOrder]) -> None:
+async def copy_orders(
+    connection: Connection, tenant: Tenant, orders: Sequence[StoredOrder]
+) -> None:
     """Write new orders with all that belongs to them; the caller owns the transaction.
 
     None of them may have a pending operation. Raises asyncpg.UniqueViolationError if an id of one
@@ -105,9 +107,7 @@ def _line(
     )  # fmt: skip
 
 
-def _charge(
-    tenant: Tenant, stored: StoredOrder, position: int, charge: Charge
-) -> tuple[Any, ...]:
+def _charge(tenant: Tenant, stored: StoredOrder, position: int, charge: Charge) -> tuple[Any, ...]:
     source = stored.facts.sources[charge.id]
     return (
         tenant.account_id, tenant.live, stored.order.id, position, charge.id, charge.created_at,

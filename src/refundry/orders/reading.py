@@ -122,9 +122,7 @@ class ReadOrder:
     sources: tuple[ReadSource, ...]
 
 
-def read_order(
-    body: Fields, *, live: bool, now: datetime, exported: bool = False
-) -> ReadOrder:
+def read_order(body: Fields, *, live: bool, now: datetime, exported: bool = False) -> ReadOrder:
     """The order in a body. Raises BadFields with every bad field.
 
     exported: an Order resource as an API answered it, which may bring its past in every state.
