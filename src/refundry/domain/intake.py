@@ -425,9 +425,10 @@ def _book_past(
 ) -> Order:
     """Add a complete operation of the past to its charge and to the cells."""
     at = past.created_at or order.created_at
+    shares = {position: cells for position, cells in shares.items() if any(cells)}
     operation = Operation(
         past.id or ids.uuid(), charge_id, kind, past.amount, OperationState.COMPLETE, at, at,
-        shares={position: cells for position, cells in shares.items() if any(cells)},
+        shares=shares,
     )  # fmt: skip
     order = order.with_charge(order.charge(charge_id).with_past(operation))
     for position, cells in shares.items():
