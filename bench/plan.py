@@ -139,7 +139,9 @@ def plan_steps(options: Options) -> list[Step]:
     steps += _overload_steps(options)
     if Part.IMPORT in options.parts:
         cost = options.orders * TIMES_IMPORTED / _IMPORTED_PER_SECOND
-        steps += [Step(f"import: {side}", cost, Part.IMPORT, 0, side) for side in (IMPORTED, COPIED)]
+        steps += [
+            Step(f"import: {side}", cost, Part.IMPORT, 0, side) for side in (IMPORTED, COPIED)
+        ]
     if Part.MEMORY in options.parts:
         seconds = 2 * (options.seconds + WARM_SECONDS) + _START_SECONDS
         steps.append(Step("memory of `refundry serve` under load", seconds, Part.MEMORY))

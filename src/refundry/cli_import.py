@@ -6,7 +6,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -106,7 +106,7 @@ def _run(job: _Job, export: "Export", tenant: "Tenant", now: "datetime") -> "tup
         signal.signal(number, lambda sent, _frame: asked.append(sent))
     summary = Summary()
     crew = Crew(job.settings, tenant, now, job.processes)
-    bar: Any = click.progressbar(
+    bar = cast("Any", click.progressbar)(
         length=export.size, label="orders", file=sys.stderr,
         item_show_func=lambda _: f"{summary.imported + summary.known + summary.refused}",
     )  # fmt: skip

@@ -44,7 +44,7 @@ def test_a_file_is_imported_beside_the_service_and_its_orders_can_be_refunded(
     file = tmp_path / "orders.jsonl.gz"
     made = refundry_inside("sample-orders", "--count", "300", "--refusable", "--output", str(file))
     said(made)
-    lines = gzip.decompress(file.read_bytes()).splitlines()
+    lines: list[bytes] = gzip.decompress(file.read_bytes()).splitlines()
     account_name = name_of(service, account)
     done = refundry(
         "import", str(file), "--account", account_name, "--processes", "1",
@@ -61,7 +61,7 @@ def test_a_file_is_imported_beside_the_service_and_its_orders_can_be_refunded(
         assert entry["errors"][0]["message"]
     order: Doc = next(
         each
-        for number, each in enumerate(map(json.loads, lines), start=1)
+        for number, each in enumerate([json.loads(line) for line in lines], start=1)
         if number not in numbers and each["state"] == "complete" and each["refundedAmount"]
         and each["availableToRefundAmount"]
     )  # fmt: skip
