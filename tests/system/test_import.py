@@ -57,7 +57,7 @@ def test_a_file_is_imported_beside_the_service_and_its_orders_can_be_refunded(
     assert f"{300 - len(refused)} imported, 0 there already, {len(refused)} refused" in text
     numbers = {entry["line"] for entry in refused}
     for entry in refused:
-        assert json.loads(lines[entry["line"] - 1]).get("id") == entry.get("id")
+        assert json.loads(lines[int(entry["line"]) - 1]).get("id") == entry.get("id")
         assert entry["errors"][0]["message"]
     order: Doc = next(
         each
