@@ -106,10 +106,13 @@ def _run(job: _Job, export: "Export", tenant: "Tenant", now: "datetime") -> "tup
         signal.signal(number, lambda sent, _frame: asked.append(sent))
     summary = Summary()
     crew = Crew(job.settings, tenant, now, job.processes)
+
+    def counted(_last: object) -> str:
+        return f"{summary.imported + summary.known + summary.refused}"
+
     bar = cast("Any", click.progressbar)(
-        length=export.size, label="orders", file=sys.stderr,
-        item_show_func=lambda _: f"{summary.imported + summary.known + summary.refused}",
-    )  # fmt: skip
+        length=export.size, label="orders", file=sys.stderr, item_show_func=counted
+    )
     try:
         with job.report.open("wb") as lines, bar:
             for result in crew.run(export.entries(), stopping=lambda: bool(asked)):
