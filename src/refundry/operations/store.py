@@ -18,7 +18,8 @@ class Claimed:
     """An operation that this worker asks the processor for. waited: since it was due.
 
     seq: its place among all operations. shift: of the clock of its mode from real time.
-    sealed_bank_details: where to pay a refund, as the shopper said.
+    sealed_bank_details: where to pay a refund, as the shopper said. gateway_id: through which it
+    is asked for; None: through the connector of its mode.
     """
 
     order_id: str
@@ -27,6 +28,7 @@ class Claimed:
     waited: timedelta
     shift: timedelta
     sealed_bank_details: bytes | None = None
+    gateway_id: str | None = None
 
 
 async def claim_operations(
@@ -61,7 +63,25 @@ async def claim_operations(
         )
         UPDATE charge_operations o
            SET leased_until = $2, attempts = o.attempts + 1,
-               first_attempt_at = coalesce(o.first_attempt_at, due.now)
+               first_attempt_at = coalesce(o.first_attempt_at, due.now),
+               -- Whoever took the payment gives it back, whatever was opened or closed since.
+               gateway_id = coalesce(o.gateway_id, CASE
+                   WHEN o.attempts = 0 AND (o.live OR c.processor_reference IS NOT NULL)
+                    AND EXISTS (SELECT FROM gateways g
+                                 WHERE g.account_id = o.account_id AND g.live = o.live)
+                   THEN coalesce(
+                       (SELECT x.gateway_id FROM charge_operations x
+                         WHERE x.account_id = o.account_id AND x.live = o.live
+                           AND x.order_id = o.order_id AND x.charge_id = o.charge_id
+                           AND x.gateway_id IS NOT NULL
+                         LIMIT 1),
+                       (SELECT g.id FROM gateways g
+                         WHERE g.account_id = o.account_id AND g.live = o.live
+                           AND g.closed_at IS NULL
+                           AND (g.source_types = '{}' OR c.source_type = ANY (g.source_types))
+                         ORDER BY cardinality(g.source_types) DESC, g.seq
+                         LIMIT 1))
+               END)
           FROM due, charges c, orders r
          WHERE o.account_id = due.account_id AND o.live = due.live
            AND o.order_id = due.order_id AND o.id = due.id
@@ -70,7 +90,8 @@ async def claim_operations(
            AND r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
         RETURNING o.account_id, o.live, o.order_id, o.id, o.seq, o.kind, o.charge_id,
                   o.amount_minor, o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
-                  c.processor_reference, c.source_type, c.trigger, o.sealed_bank_details
+                  c.processor_reference, c.source_type, c.trigger, o.sealed_bank_details,
+                  o.gateway_id, o.processor_reference AS reference
         """,
         now, now + lease, account_id, limit, list(without_orders),
     )  # fmt: skip
@@ -91,10 +112,11 @@ def _claimed(row: Record, now: datetime) -> Claimed:
         first_attempt_at=row["first_attempt_at"],
         now=row["now"],
         attempt=row["attempts"],
+        reference=row["reference"],
     )
     waited, shift = row["now"] - row["due_at"], row["now"] - now
-    sealed = row["sealed_bank_details"]
-    return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed)
+    sealed, gateway_id = row["sealed_bank_details"], row["gateway_id"]
+    return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed, gateway_id)
 
 
 async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:
