@@ -30,7 +30,7 @@ TRAITS = Traits(
     },
 )
 CREDENTIALS = AdyenCredentials(server.API_KEY, server.MERCHANT, (server.OTHER_KEY, server.HMAC_KEY))
-TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 0.3
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from typing import Any, Literal
 from tests.contract.connectors.stand import Forgery, Held, Plan, Sent, State
 from tests.contract.servers.loopback import Answer, Loopback, Request
 
-API_KEY = "AQEyhmfxKY7MaRNOw0m_test_key"
+API_KEY = "key-of-the-stand-in"
 MERCHANT = "ShopECOM"
 # "Verify HMAC signatures": 32 bytes, in hexadecimal.
-HMAC_KEY = "44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056"
+HMAC_KEY = "5e" * 32
 OTHER_KEY = "00" * 32
 
 # "API idempotency": at least 7 days. This one forgets as early as it may.
