@@ -1,0 +1,67 @@
+"""The Stripe connector against our own Stripe, through every scenario."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from refundry.processors.stripe import StripeCredentials, StripeProcessor
+from tests.contract.connectors.runner import run
+from tests.contract.connectors.scenario import Scenario, cases
+from tests.contract.connectors.stand import Stand, Traits
+from tests.contract.servers.stripe import SECRET_KEY, WEBHOOK_SECRET, StripeServer
+
+# How long the connector waits: the server answers within milliseconds, or not at all.
+_TIMEOUT = 0.25
+
+TRAITS = Traits(
+    at_once=True,
+    looks_up=True,
+    lists=True,
+    confirms=True,
+    replay_window=True,
+    declines={
+        "charge_disputed": "declined",
+        "charge_not_refundable": "declined",
+        "refund_disputed_payment": "declined",
+        "insufficient_funds": "insufficient_funds",
+        "balance_insufficient": "insufficient_funds",
+        "charge_already_refunded": "declined",
+    },
+    failures={
+        "lost_or_stolen_card": "lost_or_stolen_card",
+        "expired_or_canceled_card": "expired_or_canceled_card",
+        "charge_for_pending_refund_disputed": "declined",
+        "insufficient_funds": "insufficient_funds",
+        "declined": "declined",
+        "merchant_request": "declined",
+        "unknown": "unknown",
+        "one_that_came_later": "unknown",
+    },
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StripeServer]:
+    async with StripeServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def stand(server: StripeServer, session: aiohttp.ClientSession) -> Stand:
+    def connector(secret_key: str) -> StripeProcessor:
+        credentials = StripeCredentials(secret_key, WEBHOOK_SECRET)
+        return StripeProcessor(credentials, session, _TIMEOUT, server.url)
+
+    return Stand(connector(SECRET_KEY), connector("sk_test_of_another_account"), server, TRAITS)
+
+
+@pytest.mark.parametrize("scenario", cases(TRAITS), ids=lambda scenario: scenario.name)
+async def test_scenario(scenario: Scenario, stand: Stand) -> None:
+    await run(stand, scenario)
