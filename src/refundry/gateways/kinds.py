@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -94,7 +94,7 @@ def read_credentials(name: str, text: str) -> Any:
 def field_names(name: str) -> tuple[str, ...]:
     """The members of a kind's credentials, those that must be there first."""
     kind = KINDS[name]
-    wanted = cast(Any, getattr(_module(kind), kind.credentials))
+    wanted = getattr(_module(kind), kind.credentials)
     return tuple(field.name for field in dataclasses.fields(wanted))
 
 

@@ -131,4 +131,3 @@ def _gateway(row: Record) -> Gateway:
         row["processor"], tuple(row["source_types"]), row["address"], row["sealed_credentials"],
         row["closed_at"], row["listed_until"],
     )  # fmt: skip
-

@@ -98,8 +98,9 @@ async def claim_operations(
     return [_claimed(row, now) for row in rows]
 
 
-def _claimed(row: Record, now: datetime) -> Claimed:
-    submission = Submission(
+def submission_of(row: Record) -> Submission:
+    """The operation of a row that was claimed, as its processor is asked for it."""
+    return Submission(
         key=row["id"],
         tenant=Tenant(row["account_id"], row["live"]),
         kind=OperationKind(row["kind"]),
@@ -114,21 +115,36 @@ def _claimed(row: Record, now: datetime) -> Claimed:
         attempt=row["attempts"],
         reference=row["reference"],
     )
+
+
+def _claimed(row: Record, now: datetime) -> Claimed:
+    submission = submission_of(row)
     waited, shift = row["now"] - row["due_at"], row["now"] - now
     sealed, gateway_id = row["sealed_bank_details"], row["gateway_id"]
     return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed, gateway_id)
 
 
-async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:
-    """Note that the outcome comes later; due_at: when to ask again, None: not by ourselves."""
-    await _release(session, claimed, due_at, None, attention=None)
+async def wait_for_processor(
+    session: Session,
+    claimed: Claimed,
+    due_at: datetime | None,
+    check_due_at: datetime | None = None,
+) -> None:
+    """Note that the outcome comes later. due_at: when to ask again; check_due_at: when to look it
+    up; None: not by ourselves."""
+    await _release(session, claimed, due_at, None, attention=None, check_due_at=check_due_at)
 
 
 async def ask_again_later(
-    session: Session, claimed: Claimed, due_at: datetime, error: str, attention: datetime | None
+    session: Session,
+    claimed: Claimed,
+    due_at: datetime,
+    error: str,
+    attention: datetime | None,
+    check_due_at: datetime | None = None,
 ) -> None:
     """Note an unknown outcome; attention: since when a person should look."""
-    await _release(session, claimed, due_at, error, attention=attention)
+    await _release(session, claimed, due_at, error, attention=attention, check_due_at=check_due_at)
 
 
 async def _release(
@@ -138,6 +154,7 @@ async def _release(
     error: str | None,
     *,
     attention: datetime | None,
+    check_due_at: datetime | None,
 ) -> None:
     """Give the lease back, unless the operation has ended meanwhile (a notification came)."""
     tenant = claimed.submission.tenant
@@ -145,12 +162,14 @@ async def _release(
         """
         UPDATE charge_operations
            SET due_at = $5, leased_until = NULL, last_error = $6,
-               attention_since = coalesce(attention_since, $7)
+               attention_since = coalesce(attention_since, $7),
+               check_due_at = CASE WHEN $6::text IS NULL THEN $9
+                                   ELSE coalesce(check_due_at, $9) END
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
-           AND attempts = $8
+           AND attempts = $8 AND parked IS NULL
         """,
         tenant.account_id, tenant.live, claimed.order_id, claimed.submission.key, due_at, error,
-        attention, claimed.submission.attempt,
+        attention, claimed.submission.attempt, check_due_at,
     )  # fmt: skip
 
 
@@ -165,6 +184,10 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
             SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id
              WHERE ($2::text IS NULL OR o.account_id = $2) AND o.due_at IS NOT NULL
                AND o.due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int)
+        OR EXISTS (
+            SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id
+             WHERE ($2::text IS NULL OR o.account_id = $2) AND o.check_due_at IS NOT NULL
+               AND o.check_due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int)
         OR EXISTS (
             SELECT 1 FROM refunds r JOIN accounts a ON a.id = r.account_id
              WHERE ($2::text IS NULL OR r.account_id = $2)

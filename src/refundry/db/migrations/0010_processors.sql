@@ -19,6 +19,8 @@ CREATE TABLE gateways (
     closed_at           timestamptz,
     -- Until when the processor's refunds were listed.
     listed_until        timestamptz,
+    -- A worker that lists them has the row until then, in real time.
+    leased_until        timestamptz,
     PRIMARY KEY (account_id, live, id),
     CONSTRAINT gateways_id UNIQUE (id),
     CONSTRAINT gateways_name UNIQUE (account_id, live, name)
