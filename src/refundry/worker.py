@@ -23,7 +23,7 @@ from refundry.metrics import APPROVALS_WAITING, NEEDS_ATTENTION, OLDEST_DELIVERY
 from refundry.operations import store as operations_store
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
-from refundry.operations.work import Calls, Worker, check_due, step, tidy
+from refundry.operations.work import Calls, Worker, check_due, list_due, step, tidy
 from refundry.processors.registry import Registry
 from refundry.refunds.drafts import count_all_waiting
 from refundry.sealing import open_vault
@@ -40,6 +40,7 @@ _BEAT_SECONDS = 2.0
 _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
 _CHECK_SECONDS = 1.0
+_LIST_SECONDS = 15.0
 # So long, and no longer, a step waits for a database that fell silent.
 _STATEMENT_SECONDS = 20.0
 _BULK_SECONDS = 1.0
@@ -94,6 +95,7 @@ async def run_worker(settings: Settings) -> None:
                 _tidy(worker),
                 _mail(worker),
                 _look_up(worker, wakes),
+                _list_refunds(worker, wakes),
                 _make_bulk_refunds(worker, wake),
             )
         ]
@@ -173,6 +175,18 @@ async def _look_up(worker: Worker, wakes: Sequence[asyncio.Event]) -> None:
         except Exception as error:  # the loop outlives whatever a processor says
             log.error("check_failed", exc_info=error)
         await asyncio.sleep(_CHECK_SECONDS)
+
+
+async def _list_refunds(worker: Worker, wakes: Sequence[asyncio.Event]) -> None:
+    """Find refunds that were made at processors, and outcomes that nobody told us."""
+    while True:
+        try:
+            if await list_due(worker):
+                for event in wakes:
+                    event.set()
+        except Exception as error:  # the loop outlives whatever a processor says
+            log.error("listing_failed", exc_info=error)
+        await asyncio.sleep(_LIST_SECONDS)
 
 
 async def _make_bulk_refunds(worker: Worker, wake: asyncio.Event) -> None:

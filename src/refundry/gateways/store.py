@@ -113,11 +113,28 @@ async def replace_credentials(session: Session, gateway: Gateway, sealed: bytes)
     )  # fmt: skip
 
 
+async def claim_listing(
+    session: Session, gateway: Gateway, now: datetime, before: datetime, until: datetime
+) -> bool:
+    """Take a gateway to list its refunds; False if they were listed after `before`, or somebody
+    does it. until: how long others leave it to us."""
+    tag = await session.execute(
+        """
+        UPDATE gateways SET leased_until = $6
+         WHERE account_id = $1 AND live = $2 AND id = $3
+           AND (leased_until IS NULL OR leased_until <= $4)
+           AND (listed_until IS NULL OR listed_until <= $5)
+        """,
+        gateway.tenant.account_id, gateway.tenant.live, gateway.id, now, before, until,
+    )  # fmt: skip
+    return tag == "UPDATE 1"
+
+
 async def note_listed(session: Session, gateway: Gateway, until: datetime) -> None:
     """Note until when its refunds were listed."""
     await session.execute(
         """
-        UPDATE gateways SET listed_until = $4
+        UPDATE gateways SET listed_until = $4, leased_until = NULL
          WHERE account_id = $1 AND live = $2 AND id = $3
            AND (listed_until IS NULL OR listed_until < $4)
         """,

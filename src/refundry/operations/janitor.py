@@ -9,32 +9,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
 import structlog
 
 from refundry.clock import Clock
 from refundry.db.database import Database
-from refundry.domain.checking import Rhythm, disagreement
+from refundry.domain.checking import Rhythm
+from refundry.gateways import store as gateways_store
 from refundry.gateways.connectors import Connectors
 from refundry.gateways.kinds import BadCredentials
+from refundry.gateways.store import Gateway
 from refundry.metrics import CHECKS
 from refundry.operations import check_store
+from refundry.operations.adopting import hear_refund
+from refundry.operations.agreement import asked_for, keep_receipt, park
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.check_store import Checked
-from refundry.operations.commands import Booking
+from refundry.operations.commands import Booking, Books
 from refundry.operations.store import Claimed
 from refundry.processors.contract import (
     Found,
     InProgress,
     NotFound,
-    Outcome,
-    Submission,
     Unknown,
 )
-from refundry.refunds import store as refunds_store
 from refundry.settings import Settings
 
 # What a look-up may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
+# How long a listing may take before another worker tries it.
+_LISTING_LEASE = timedelta(minutes=5)
+# Clocks differ, and what was pending at the last listing may have ended since.
+_OVERLAP = timedelta(days=1)
 _GONE = "the processor accepted it and does not know it now"
 log = structlog.get_logger("refundry.janitor")
 
@@ -91,39 +97,15 @@ async def rhythm_of(desk: Desk, gateway_id: str) -> Rhythm:
     return desk.settings.rhythm(connector.name)
 
 
-async def keep_receipt(
-    database: Database, order_id: str, submission: Submission, outcome: Outcome, now: datetime
-) -> bool:
-    """Keep what a processor said besides the outcome; False where it is not about what was asked,
-    so that the outcome must not be booked: then the operation waits for a person."""
-    if isinstance(outcome, Unknown):
-        return True
-    receipt = outcome.receipt
-    await check_store.note_receipt(database, submission.tenant, order_id, submission.key, receipt)
-    why = disagreement(submission.currency, submission.amount, receipt.amount, receipt.currency)
-    if why is None:
-        return True
-    await _park(database, order_id, submission, why, now)
-    return False
-
-
-async def _park(
-    database: Database, order_id: str, submission: Submission, why: str, now: datetime
-) -> None:
-    tenant = submission.tenant
-    if await check_store.park(database, tenant, order_id, submission.key, why, now):
-        log.error("operation_parked", operation_id=submission.key, why=why)
-        await refunds_store.flag_attention(database, tenant, order_id, submission.key, now)
-
-
 async def _check(desk: Desk, checked: Checked) -> None:
     rhythm = await rhythm_of(desk, checked.gateway_id)
     found = await _found(desk, checked)
     now = desk.clock.now() + checked.shift
     submission = checked.submission
+    asked = asked_for(checked.order_id, submission)
     match found:
         case NotFound() if checked.accepted:
-            await _park(desk.database, checked.order_id, submission, _GONE, now)
+            await park(desk.database, asked, _GONE, now)
         case NotFound():
             # Nobody did it, so it is asked for again, under the same key.
             at = rhythm.next_check(checked.checks, now, accepted=False)
@@ -135,7 +117,7 @@ async def _check(desk: Desk, checked: Checked) -> None:
             await check_store.note_check(
                 desk.database, checked, f"no telling: {error}", check_due_at=at
             )
-        case _ if not await keep_receipt(desk.database, checked.order_id, submission, found, now):
+        case _ if not await keep_receipt(desk.database, asked, found, now):
             pass
         case InProgress(ask_again):
             at = now + ask_again if ask_again else None
@@ -157,3 +139,35 @@ async def _found(desk: Desk, checked: Checked) -> Found:
     found = await connector.look_up(checked.submission)
     CHECKS.labels(connector.name, type(found).__name__).inc()
     return found
+
+
+async def list_due(desk: Desk, books: Books) -> int:
+    """List the refunds of gateways whose turn it is, and take in what we do not know; gives how
+    many gateways were listed."""
+    count = 0
+    for gateway in await gateways_store.list_all(desk.database):
+        now = desk.clock.now()
+        rhythm = await rhythm_of(desk, gateway.id)
+        if not await gateways_store.claim_listing(
+            desk.database, gateway, now, now - rhythm.listing, now + _LISTING_LEASE
+        ):
+            continue
+        try:
+            await _list(desk, books, gateway, rhythm, now)
+        except (OSError, TimeoutError, BadCredentials) as error:
+            # It is tried again when the lease has run out.
+            log.warning("listing_failed", gateway=gateway.name, error=str(error)[:500])
+        else:
+            await gateways_store.note_listed(desk.database, gateway, now)
+            count += 1
+    return count
+
+
+async def _list(desk: Desk, books: Books, gateway: Gateway, rhythm: Rhythm, now: datetime) -> None:
+    connector = await desk.connectors.find(gateway.id)
+    since = (gateway.listed_until or gateway.created_at) - _OVERLAP
+    async for refund in connector.refunds_since(since):
+        try:
+            await hear_refund(books, gateway, refund, rhythm.pending[0], now)
+        except asyncpg.PostgresError as error:
+            log.error("listed_refund_failed", reference=refund.reference, exc_info=error)

@@ -18,6 +18,7 @@ from refundry.gateways.kinds import BadCredentials
 from refundry.metrics import ATTEMPTS, WORKER_LAG
 from refundry.operations import janitor, notifications
 from refundry.operations import store as operations_store
+from refundry.operations.agreement import asked_for, keep_receipt
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import (
     Booking,
@@ -25,6 +26,7 @@ from refundry.operations.commands import (
     expire_refund,
     submit_refunds,
 )
+from refundry.operations.gateway_notices import Inbox
 from refundry.operations.information import open_details
 from refundry.operations.store import Claimed
 from refundry.orders.store import order_key
@@ -124,7 +126,7 @@ async def step(worker: Worker, account_id: str | None = None, calls: Calls | Non
     done += await operate_due(worker, account_id, calls)
     done += await expire_due(worker, account_id)
     if account_id is None:
-        done += await notifications.retry_due(worker.books, worker.clock.now())
+        done += await notifications.retry_due(_inbox(worker), worker.clock.now())
     return done
 
 
@@ -229,6 +231,10 @@ async def _connector(worker: Worker, claimed: Claimed) -> Connector:
     return await worker.connectors.find(claimed.gateway_id)
 
 
+def _inbox(worker: Worker) -> Inbox:
+    return Inbox(worker.books, worker.settings, worker.connectors)
+
+
 def _desk(worker: Worker) -> janitor.Desk:
     return janitor.Desk(
         worker.database, worker.settings, worker.clock, worker.bookkeeper, worker.connectors
@@ -246,8 +252,8 @@ async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
     submission = claimed.submission
     # The clock of the mode, as far from real time as it was when the operation was claimed.
     now = worker.clock.now() + claimed.shift
-    if claimed.gateway_id is not None and not await janitor.keep_receipt(
-        worker.database, claimed.order_id, submission, outcome, now
+    if claimed.gateway_id is not None and not await keep_receipt(
+        worker.database, asked_for(claimed.order_id, submission), outcome, now
     ):
         return
     match outcome:
@@ -309,6 +315,11 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datet
 async def check_due(worker: Worker, account_id: str | None) -> int:
     """Look up operations without an outcome that are due for it; gives how many."""
     return await janitor.check_due(_desk(worker), account_id, _BATCH)
+
+
+async def list_due(worker: Worker) -> int:
+    """List the refunds of gateways whose turn it is; gives how many gateways."""
+    return await janitor.list_due(_desk(worker), worker.books)
 
 
 async def expire_due(worker: Worker, account_id: str | None) -> int:

@@ -45,3 +45,31 @@ ALTER TABLE charge_operations
     ADD CONSTRAINT ended_is_not_checked CHECK (check_due_at IS NULL OR state = 'pending'),
     ADD CONSTRAINT parked_is_not_due CHECK (parked IS NULL
                                             OR (due_at IS NULL AND check_due_at IS NULL));
+
+-- Refunds that somebody made at the processor itself. reference: the processor's id of it.
+CREATE TABLE external_refunds (
+    account_id          text NOT NULL,
+    live                boolean NOT NULL,
+    gateway_id          text NOT NULL,
+    reference           text NOT NULL,
+    seq                 bigint GENERATED ALWAYS AS IDENTITY,
+    seen_at             timestamptz NOT NULL,
+    made_at             timestamptz NOT NULL,
+    payment             text NOT NULL,
+    amount_minor        bigint NOT NULL CHECK (amount_minor > 0),
+    currency            text NOT NULL,
+    -- adopted: a refund of ours tells of it; conflict: a person decides; ignored: somebody did.
+    state               text NOT NULL CHECK (state IN ('adopted', 'conflict', 'ignored')),
+    why                 text,
+    order_id            text,
+    refund_id           text,
+    PRIMARY KEY (account_id, live, gateway_id, reference),
+    FOREIGN KEY (account_id, live, gateway_id) REFERENCES gateways,
+    CONSTRAINT external_refunds_refund FOREIGN KEY (account_id, live, order_id, refund_id)
+        REFERENCES refunds (account_id, live, order_id, id),
+    CONSTRAINT adopted_has_a_refund CHECK ((state = 'adopted') = (refund_id IS NOT NULL)),
+    CONSTRAINT conflict_says_why CHECK ((state = 'adopted') = (why IS NULL))
+);
+
+CREATE INDEX external_refunds_conflicts ON external_refunds (account_id, live, seq)
+ WHERE state = 'conflict';
