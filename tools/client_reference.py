@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from refundry_sync import errors, models, signature
-from refundry_sync.client import CallReport, Client, filters
+from refundry_sync.client import AsyncClient, CallReport, Client, filters
 from refundry_sync.client.call import Call, Listing
 from refundry_sync.client.settings import Options
 
@@ -186,7 +186,7 @@ class Method:
         return list(typing.get_type_hints(unpacked))
 
 
-def methods(client: Client) -> Iterator[Method]:
+def methods(client: Client | AsyncClient) -> Iterator[Method]:
     """Every method of every resource of a client."""
     for resource, holder in vars(client).items():
         # What is the client's own has no methods of operations.

@@ -35,12 +35,7 @@ def test_every_operation_of_the_document_is_a_method(found: list[Method]) -> Non
 
 async def test_both_clients_have_the_same_methods(found: list[Method]) -> None:
     async with AsyncClient("http://127.0.0.1:9", "sk_test_x") as client:
-        holders = {name: each for name, each in vars(client).items() if name[0] != "_"}
-        own = {
-            (resource, name): method.__wrapped__
-            for resource, holder in holders.items()
-            for name, method in vars(holder).items()
-        }
+        own = {(each.resource, each.name): each.function for each in methods(client)}
     assert own == {(each.resource, each.name): each.function for each in found}
 
 
