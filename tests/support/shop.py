@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,7 +117,7 @@ def a_shop(
     calls = calls or Calls()
     kept = store or Store(memory())
     kept.create()
-    known = Settings(**{"tokens": (TOKEN,), **settings})
+    known = replace(Settings(tokens=(TOKEN,)), **settings)
     synchroniser = Synchroniser(kept, client, known, calls.change, calls.notify)
     try:
         yield Shop(synchroniser, kept, calls, known.tokens)
