@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal, cast
 
 from refundry_sync.sync.databases import place_at
@@ -38,6 +39,7 @@ class Configuration:
     basic_auth: tuple[str, str] | None = field(repr=False)
     bearer_token: str | None = field(repr=False)
     replay_window_seconds: float
+    lease_seconds: int
 
     def settings(self) -> Settings:
         return Settings(
@@ -46,6 +48,7 @@ class Configuration:
             replay_window_seconds=self.replay_window_seconds,
             basic_auth=self.basic_auth,
             bearer_token=self.bearer_token,
+            lease=timedelta(seconds=self.lease_seconds),
         )
 
     def open_store(self) -> Store:
@@ -86,6 +89,7 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
         basic_auth=_credentials(given.get("BASIC_AUTH")),
         bearer_token=given.get("BEARER_TOKEN"),
         replay_window_seconds=_number(given, "REPLAY_WINDOW_SECONDS", 300),
+        lease_seconds=_number(given, "LEASE_SECONDS", 60),
     )
 
 
