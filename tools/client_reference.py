@@ -86,8 +86,10 @@ asyncio.run(failed())
 - **A server that does not know `Idempotency-Key`** would carry a repeated POST out twice. For one,
   `repeat_posts=False` repeats a POST only where nothing had been done: after a 429, or without a
   connection.
-- **Time-outs** hold for each attempt: for connecting, for sending, and for the whole answer.
-- **Secrets** are masked in what `on_call` is given, and no object shows them in its `repr`.
+- **Time-outs** hold for each attempt: for connecting, for each wait, and for the answer as a whole.
+  An answer of more than 64 MiB is not read to its end.
+- **Secrets** are masked in what `on_call` is given, and no object shows them in its `repr`. (The
+  logger `httpx` writes addresses as they are, at level INFO: those of refund tokens are secret.)
 """
 
 _HOOK = """\

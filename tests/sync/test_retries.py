@@ -22,6 +22,7 @@ from tests.support.answers import (
     OK,
     cut_off,
     drip,
+    flood,
     garbage,
     hang,
     hang_up,
@@ -201,6 +202,13 @@ def test_time_outs_end_an_attempt(given: Given, answer: Answer) -> None:
 def test_an_answer_of_something_else_is_not_believed(given: Given, body: bytes) -> None:
     client, endpoint = given(status(200, body), "/refunds/re_1")
     with pytest.raises(BadAnswer, match=r"GET /refunds/\{id\}: status 200"):
+        client.refunds.get("re_1")
+    assert len(endpoint.arrivals) == 1
+
+
+def test_an_answer_without_an_end_is_not_kept(given: Given) -> None:
+    client, endpoint = given(flood, "/refunds/re_1", timeout=30.0)
+    with pytest.raises(BadAnswer, match="67108864 bytes"):
         client.refunds.get("re_1")
     assert len(endpoint.arrivals) == 1
 
