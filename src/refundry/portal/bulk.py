@@ -9,7 +9,7 @@ from refundry.bulk import commands, store
 from refundry.bulk.commands import BulkRefused, Moment
 from refundry.bulk.reading import COLUMNS, MOST_BYTES, MOST_LINES, TEMPLATE, BadSheet
 from refundry.bulk.results import RESULTS, result_rows
-from refundry.bulk.store import Line, Run, Tally
+from refundry.bulk.store import Line, Run, Tally, lines_are_deleted
 from refundry.bulk.verdicts import LineState, totals_text
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
@@ -60,6 +60,11 @@ class Progress:
     def done(self) -> int:
         """Lines that were made or refused at their turn."""
         return self.tallies[LineState.MADE].count + self.tallies[LineState.FAILED].count
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the lines are not kept any more: a run has at least one."""
+        return lines_are_deleted(self.run, self.tallies)
 
     @property
     def total(self) -> str:
@@ -228,6 +233,8 @@ async def post_discard(visit: Visit) -> Answer:
 async def get_result(visit: Visit) -> Streamed:
     """The lines and what became of each, as a file."""
     progress = await _load(visit)
+    if progress.is_deleted:
+        raise NotFound("Result", progress.run.id)
     headers = _file_headers(f"{progress.run.id}-result")
     return Streamed(_result(visit, progress.run), headers | {"Content-Type": "text/csv"})
 
