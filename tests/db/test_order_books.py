@@ -18,7 +18,7 @@ from refundry.domain.refund import Refund, RefundAsk
 from refundry.domain.returns import UnitsAsk
 from refundry.errors import Refused
 from refundry.operations.inbox import Data
-from refundry.orders.commands import FulfillmentRequest, create_fulfillment
+from refundry.orders.commands import FulfillmentRequest, create_fulfillment, retry_operation
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.returns.commands import ReturnDesk, create_return, update_return
 from refundry.returns.reading import ReturnRequest, ReturnUpdate
@@ -64,7 +64,7 @@ class Life:
         steps: list[tuple[int, Callable[[], Awaitable[object]]]] = [
             (4, self.fulfil), (6, self.refund), (5, self.settle), (2, self.pass_time),
             (4, self.hear), (4, self.fail_late), (4, self.ask_return), (6, self.accept),
-            (2, self.open), (8, self.close),
+            (2, self.open), (8, self.close), (4, self.retry),
         ]  # fmt: skip
         weights = [weight for weight, _ in steps]
         _, chosen = self.dice.choices(steps, weights)[0]
@@ -86,6 +86,21 @@ class Life:
         request = FulfillmentRequest(self.id, asks, [{} for _ in asks], {}, "{}")
         now = await self.shop.now()
         await create_fulfillment(self.shop.database, self.shop.tenant, request, now, None)
+        return True
+
+    async def retry(self) -> bool:
+        """A failed capture or cancel once more, whether it may be or not."""
+        failed = [
+            operation
+            for charge in (await self.order()).charges
+            for operation in charge.operations
+            if operation.state is OperationState.FAILED and operation.fulfillment_id
+        ]
+        if not failed:
+            return False
+        chosen = self.dice.choice(failed).id
+        now = await self.shop.now()
+        await retry_operation(self.shop.database, self.shop.tenant, self.id, chosen, now, None)
         return True
 
     async def refund(self) -> None:
