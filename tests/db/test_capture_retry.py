@@ -2,19 +2,25 @@
 
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
+from refundry.db.database import open_database
 from refundry.domain.charge import Operation
 from refundry.domain.refusal import NotRetriable, RetryBar
 from refundry.errors import NotFound, Refused
 from refundry.operations.inbox import Data
 from refundry.orders.commands import retry_operation
 from refundry.orders.fulfillments import find_fulfillments
+from refundry.settings import Settings
+from refundry.worker import open_worker
 from tests.db.racing import all_of, figures, refusals, won
-from tests.support.books import Shop, findings
+from tests.support.books import Shop, findings, open_shop
 from tests.support.fixtures import card, order_body, paid_by
 from tests.support.http import Doc
+from tests.support.service import Processor
 
 # A capture waits until a notification says what became of it.
 CAPTURE_WAITS = "4024 0071 2057 9635"
@@ -119,3 +125,46 @@ async def test_a_retry_that_fails_is_retried_in_turn(shop: Shop) -> None:
         assert await findings(shop.database) == []
     assert await figures(shop, order) == (2701, 0, 0)
     assert (await shop.order(order)).state.value == "complete"
+
+
+@pytest.fixture
+async def at_the_bank(settings: Settings) -> AsyncIterator[tuple[Shop, Processor]]:
+    """A shop whose processor keeps books of its own."""
+    with Processor() as processor:
+        own = msgspec.structs.replace(
+            settings, test_processor="http", test_processor_url=processor.url,
+            test_processor_secret=processor.secret, pool_size=6,
+        )  # fmt: skip
+        async with open_database(own) as database, open_worker(own, database) as worker:
+            yield await open_shop(worker), processor
+
+
+async def test_both_charges_are_captured_in_full_whatever_failed_before(
+    at_the_bank: tuple[Shop, Processor],
+) -> None:
+    """The card's part is retried first, and found on the credit, which is spent first."""
+    shop, processor = at_the_bank
+    order = await shop.take_in(order_body("G"))
+    processor.answer("fail", "capture")
+    await shop.fulfil(order, 2)
+    await shop.settle()
+    failed = sorted(await operations(shop, order), key=lambda each: each.amount)
+    assert [(each.state.value, each.amount) for each in failed] == [
+        ("failed", 689),
+        ("failed", 2000),
+    ]
+    await retry(shop, order, failed[0])
+    await shop.settle()
+    processor.answer("complete")
+    refused_again = (await operations(shop, order))[-1]
+    for operation in (refused_again, failed[1]):
+        await retry(shop, order, operation)
+        await shop.settle()
+    paid = Counter[str]()
+    for entry in processor.paid("capture"):
+        assert entry["times"] == 1
+        paid[entry["chargeId"]] += round(entry["amount"] * 100)
+    after = await shop.order(order)
+    assert paid == {charge.id: charge.amount for charge in after.charges}
+    assert (after.state.value, after.captured) == ("complete", 2689)
+    assert await findings(shop.database) == []
