@@ -29,7 +29,8 @@ from tests.support.order_books import assert_books
 
 STEPS = 40
 # Captured at once, refunded at once; pending and then failed; failed at once; captures that are
-# pending and then fail; bank details needed; two charges, one of which cannot pay back.
+# pending and then fail; captures that wait for what is said of them, of two charges; bank details
+# needed; two charges, one of which cannot pay back.
 BODIES: tuple[Callable[[], Doc], ...] = (
     lambda: order_body("B"),
     lambda: order_body("E"),
@@ -38,6 +39,7 @@ BODIES: tuple[Callable[[], Doc], ...] = (
     lambda: order_body("R"),
     lambda: order_body("J"),
     lambda: order_body("A", payment=paid_by(card(27.01, "4485 9517 8852 1565"))),
+    lambda: order_body("G", payment=paid_by(card(6.89, "4024 0071 2057 9635"), credit(20.00))),
     lambda: order_body("G"),
     lambda: order_body("H", payment=paid_by(card(15.89, "4556 6025 6424 0839"), credit(11.00))),
     lambda: order_body("G", payment=paid_by(card(6.89), credit(20.00, "RefundFail"))),
