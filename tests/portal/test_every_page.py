@@ -45,7 +45,7 @@ PLACES = (
     (r"GET /\{rest:path\}", "anybody"),
     (r"\S+ /orders/\{id\}/refunds.*", "refund"),
     (r"POST /refunds/\{id\}/(metadata|mark)", "refund"),
-    (r"\S+ /orders/\{id\}/(returns|fulfill|cancel)(/.*)?", "returns and items"),
+    (r"\S+ /orders/\{id\}/(returns|fulfill|cancel|retry)(/.*)?", "returns and items"),
     (r"\S+ /returns/\{id\}/accept.*", "returns and items"),
     (r"\S+ /orders/\{id\}/disputes.*", "disputes"),
     (r"POST /disputes/.+", "disputes"),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from refundry.db.database import Tx
+from refundry.domain.capture_retry import is_retried
 from refundry.domain.charge import Charge, Operation, OperationState
 from refundry.domain.order import Line, Order, OrderState
 from refundry.orders.store import (
@@ -105,8 +106,11 @@ async def save_orders(tx: Tx, savings: Sequence[Saving]) -> None:
     await _update_lines(tx, lines)
     await _update_charge_states(tx, charges)
     await _insert_operations(tx, added)
-    await _update_operations(tx, [each for each in changed if each[2].dispute_id is None])
+    await _update_operations(
+        tx, [each for each in changed if each[2].dispute_id is None and not is_retried(each[2])]
+    )
     await _update_chargebacks(tx, [each for each in changed if each[2].dispute_id is not None])
+    await _mark_retried(tx, [each for each in changed if is_retried(each[2])])
     await _update_orders(tx, [(saving.tenant, saving.after) for saving in savings])
 
 
@@ -310,6 +314,26 @@ async def _update_chargebacks(tx: Tx, operations: Sequence[_Of[Operation]]) -> N
     )
     names = [each[2].id for each in operations]
     assert tag == f"UPDATE {len(rows)}", f"one of the chargebacks {names} is owed nothing"
+
+
+async def _mark_retried(tx: Tx, operations: Sequence[_Of[Operation]]) -> None:
+    """Store that the units of failed captures and cancels have passed to retries, once."""
+    if not operations:
+        return
+    rows = [(t.account_id, t.live, order_id, o.id) for t, order_id, o in operations]
+    tag = await tx.execute(
+        """
+        UPDATE charge_operations o SET units = 0
+          FROM unnest($1::text[], $2::boolean[], $3::text[], (SELECT $4::text[]))
+               AS n (account_id, live, order_id, id)
+         WHERE o.account_id = n.account_id AND o.live = n.live AND o.order_id = n.order_id
+           AND o.id = n.id AND o.kind IN ('capture', 'cancel') AND o.state = 'failed'
+           AND o.units > 0
+        """,
+        *columns(rows, 4),
+    )
+    names = [each[2].id for each in operations]
+    assert tag == f"UPDATE {len(rows)}", f"one of the operations {names} was retried before"
 
 
 async def _update_orders(tx: Tx, orders: Sequence[tuple[Tenant, Order]]) -> None:

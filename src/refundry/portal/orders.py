@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlencode
 
 from refundry.access.rights import Right
 from refundry.db.listing import Condition
 from refundry.disputes.store import disputes_of_order
+from refundry.domain.capture_retry import check_retry, has_failed, is_retried
 from refundry.domain.cells import COMPONENT_NAMES, Component
 from refundry.domain.charge import Charge, Operation, OperationKind
 from refundry.domain.dispute import Dispute, DisputeState, check_dispute
 from refundry.domain.order import Line, Order, OrderState
-from refundry.domain.refusal import ChargeInDispute
+from refundry.domain.refusal import ChargeInDispute, NotRetriable
 from refundry.domain.returns import Return, returnable_units
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
@@ -129,7 +131,11 @@ async def load_order(visit: Visit) -> StoredOrder:
 
 async def show_order(visit: Visit) -> Answer:
     """An order with its lines, charges, returns, refunds and timeline."""
-    stored = await load_order(visit)
+    return await order_page(visit, await load_order(visit))
+
+
+async def order_page(visit: Visit, stored: StoredOrder, *, error: str = "") -> Answer:
+    """The page of an order. error: why what was asked of it was not done."""
     order = stored.order
     refund_ids = await refunds_of_order(visit.database, visit.tenant, order.id)
     refunds = await find_refunds(visit.database, visit.tenant, refund_ids)
@@ -138,12 +144,14 @@ async def show_order(visit: Visit) -> Answer:
     disputes = await disputes_of_order(visit.database, visit.tenant, order.id)
     return visit.show(
         "order.html",
+        status=400 if error else 200,
+        error=error,
         order=order,
         facts=stored.facts,
         states=STATES,
         lines=[_line(stored, line) for line in order.lines],
         totals=_totals(order),
-        charges=[_charge(stored, charge.id) for charge in order.charges],
+        charges=[_charge(visit, stored, charge) for charge in order.charges],
         refunds=rows,
         returns=returns,
         disputes=disputes,
@@ -234,18 +242,40 @@ def _totals(order: Order) -> list[tuple[str, int]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """Something that was done on a charge. retry: to do it again; note: what became of it."""
+
+    operation: Operation
+    retry: Button | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeView:
     """A charge, how its source is called, and what was done on it, newest last."""
 
     charge: Charge
     label: str
-    operations: Sequence[Operation]
+    rows: Sequence[Row]
 
 
-def _charge(stored: StoredOrder, charge_id: str) -> ChargeView:
-    charge = stored.order.charge(charge_id)
+def _charge(visit: Visit, stored: StoredOrder, charge: Charge) -> ChargeView:
     shown = [o for o in charge.operations if o.kind is not OperationKind.AUTHORIZE or o.failure]
-    return ChargeView(charge, source_label(stored, charge), shown)
+    rows = [_row(visit, stored.order, operation) for operation in shown]
+    return ChargeView(charge, source_label(stored, charge), rows)
+
+
+def _row(visit: Visit, order: Order, operation: Operation) -> Row:
+    if is_retried(operation):
+        return Row(operation, None, "Retried.")
+    if not has_failed(operation) or not visit.may(Right.FULFIL):
+        return Row(operation, None, "")
+    checked = check_retry(order, operation.id)
+    reason = message_of(checked) if isinstance(checked, NotRetriable) else ""
+    query = urlencode({"operation": operation.id})
+    address = f"/dashboard/orders/{order.id}/retry?{query}"
+    kind = operation.kind.value
+    return Row(operation, Button(f"Retry {kind}", f"retry-{kind}", address, reason), "")
 
 
 @dataclass(frozen=True, slots=True)

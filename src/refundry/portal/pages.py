@@ -140,6 +140,8 @@ FLASHES = {
     "units-accepted": "Units accepted. The refund follows with the last of them.",
     "fulfilled": "Items fulfilled.",
     "cancelled": "Items cancelled.",
+    "capture-retried": "The capture is being retried.",
+    "cancel-retried": "The cancel is being retried.",
     "dispute-opened": "Dispute opened.",
     "dispute-closed": "Dispute closed.",
     "key-deleted": "Key deleted.",
