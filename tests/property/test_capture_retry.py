@@ -69,7 +69,7 @@ class Retrying(RuleBasedStateMachine):
         fulfill(change, [item], fulfillment_id=self.new_id(), new_id=self.new_id)
         return change.order
 
-    @precondition(lambda self: pending(self.order))
+    @precondition(lambda self: bool(pending(self.order)))
     @rule(pick=picks, paid=st.booleans())
     def answer(self, pick: int, paid: bool) -> None:
         """The processor answers to whichever operation."""
@@ -77,7 +77,7 @@ class Retrying(RuleBasedStateMachine):
         operation = waiting[pick % len(waiting)]
         self.order = settled(self.order, operation, None if paid else Failure())
 
-    @precondition(lambda self: failed(self.order))
+    @precondition(lambda self: bool(failed(self.order)))
     @rule(pick=picks)
     def try_again(self, pick: int) -> None:
         """Retry any failed record; it goes once, and is refused the second time."""
