@@ -7,6 +7,7 @@ from tests.portal.test_create_refund import review, submit
 from tests.support.fixtures import ask, given_captured, listed
 from tests.support.http import Api, expect, money, read
 from tests.support.portal import Screen, Visitor
+from tests.support.service import Account
 
 RULE = "/dashboard/approval-rule"
 
@@ -132,6 +133,31 @@ def test_a_marked_key_is_under_the_limits_for_keys(api: Api, admin: Visitor) -> 
     assert len(listed(api, "/refunds")) == 1
     (row,) = admin.get("/dashboard/approvals").rows("approvals")
     assert row[3:] == ["5.01 USD", "Waiting"]
+
+
+def test_a_key_is_marked_on_its_own_page_by_those_who_set_limits(
+    api: Api, account: Account, admin: Visitor, sign_in: SignIn
+) -> None:
+    order = given_captured(api, "A")
+    key = str(admin.get(RULE).find("key-1")["value"])
+    page = f"/dashboard/api-keys/{key}"
+    set_rule(admin, "key", "5")
+    developer = sign_in("developer")
+    assert developer.get(page).read("needs-approval").startswith("No limits apply")
+    sent = {"csrf_token": developer.csrf(), "needs_approval": "on"}
+    assert developer.post(f"{page}/approval", sent).status == 403
+    saved = admin.post(f"{page}/approval", sent | {"csrf_token": admin.csrf()})
+    assert (saved.path, saved.read("flash")) == (page, "Saved.")
+    assert saved.find("needs-approval").has_attr("checked")
+    assert admin.get(RULE).find("key-1").has_attr("checked")
+    assert ask(api, order, amount="6.00").status_code == 409
+    assert developer.get(page).read("needs-approval").startswith("Refunds above the limits")
+    gone = {"csrf_token": developer.csrf()}
+    assert developer.post(f"{page}/approval", gone).status == 403
+    admin.post(f"{page}/approval", {"csrf_token": admin.csrf()})
+    expect(ask(api, order, amount="6.00"), 201)
+    noted = [each for each in account.audited() if each[1] == "key.approval"]
+    assert [object_id for _, _, object_id in noted] == [key] * 2
 
 
 def test_a_key_that_is_not_marked_is_not(api: Api, admin: Visitor) -> None:

@@ -56,6 +56,7 @@ PLACES = (
     (r"\S+ /approval-rule", "limits"),
     (r"GET /(orders|refunds|returns|disputes)(\.csv)?(/\{id\}(/news)?)?", "view"),
     (r"GET /transactions.*", "transactions"),
+    (r"POST /api-keys/\{id\}/approval", "limits"),
     (r"\S+ /(api-keys|webhooks|events|api-logs).*", "developers"),
     (r"\S+ /(users|permission-sets).*", "people"),
     (r"GET /audit.*", "audit log"),
