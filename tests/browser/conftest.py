@@ -57,7 +57,7 @@ class Open(Protocol):
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    with Service(env={"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": LOOPBACK}) as service:
+    with Service(env={"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": LOOPBACK}, quick=True) as service:
         yield service
 
 
