@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import urlencode
 
 from refundry.access.rights import Right
@@ -20,12 +19,12 @@ from refundry.http.answer import Answer
 from refundry.http.document import to_json_text
 from refundry.http.problems import message_of
 from refundry.orders.store import StoredOrder, find_order, find_orders
-from refundry.outbox.store import events_of_order
 from refundry.portal.lists import active_filters, day_conditions, page_of
 from refundry.portal.order_lines import line_details, line_name
 from refundry.portal.pages import Page, Visit
 from refundry.portal.refund_rows import RefundRow, refund_rows
 from refundry.portal.sources import source_label
+from refundry.portal.timeline import line_timeline, timeline_of
 from refundry.refunds.store import find_refunds, refunds_of_order
 from refundry.returns.store import open_units, returns_of_order
 
@@ -54,7 +53,6 @@ COMPONENT_LABELS = {
 }
 IN_DISPUTE = "There is a dispute on the order."
 NOTHING_LEFT = "Nothing is available to refund."
-_FEW_EVENTS = 200
 # As `Order.over_refunded` tells it; only a chargeback can make it so, and those are few.
 OVER_REFUNDED = (
     "{}::boolean AND t.id IN (SELECT d.order_id FROM disputes d"
@@ -142,6 +140,12 @@ async def order_page(visit: Visit, stored: StoredOrder, *, error: str = "") -> A
     rows: list[RefundRow] = refund_rows([each.refund for each in refunds])
     returns: list[Return] = await returns_of_order(visit.database, visit.tenant, order.id)
     disputes = await disputes_of_order(visit.database, visit.tenant, order.id)
+    item = _asked_line(visit, order)
+    moments = (
+        await timeline_of(visit, order)
+        if item is None
+        else line_timeline(order, item, rows, returns)
+    )
     return visit.show(
         "order.html",
         status=400 if error else 200,
@@ -156,10 +160,22 @@ async def order_page(visit: Visit, stored: StoredOrder, *, error: str = "") -> A
         returns=returns,
         disputes=disputes,
         buttons=await _buttons(visit, order, disputes),
-        timeline=await _timeline(visit, order),
+        item=item.id if item else "",
+        timeline=moments,
         component_names=COMPONENT_NAMES,
         component_labels=COMPONENT_LABELS,
     )
+
+
+def _asked_line(visit: Visit, order: Order) -> Line | None:
+    """The line whose timeline is asked for; None for that of the whole order. Raises NotFound."""
+    asked = visit.query.one("item")
+    if not asked:
+        return None
+    for line in order.lines:
+        if line.id == asked:
+            return line
+    raise NotFound("Item", asked)
 
 
 async def _buttons(visit: Visit, order: Order, disputes: Sequence[Dispute]) -> list[Button]:
@@ -215,17 +231,21 @@ def why_no_dispute(order: Order, charge: Charge, disputes: Sequence[Dispute]) ->
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """A line with what is passed through of it."""
+    """A line with what is passed through of it. discount, metadata: JSON, empty without one."""
 
     line: Line
     name: str
+    discount: str
     metadata: str
 
 
 def _line(stored: StoredOrder, line: Line) -> LineView:
-    metadata = line_details(stored, line.position).get("metadata")
-    text = "" if metadata is None else to_json_text(metadata)
-    return LineView(line, line_name(stored, line.position), text)
+    details = line_details(stored, line.position)
+    discount, metadata = (
+        "" if details.get(name) is None else to_json_text(details[name])
+        for name in ("discount", "metadata")
+    )
+    return LineView(line, line_name(stored, line.position), discount, metadata)
 
 
 def _totals(order: Order) -> list[tuple[str, int]]:
@@ -276,37 +296,6 @@ def _row(visit: Visit, order: Order, operation: Operation) -> Row:
     address = f"/dashboard/orders/{order.id}/retry?{query}"
     kind = operation.kind.value
     return Row(operation, Button(f"Retry {kind}", f"retry-{kind}", address, reason), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Something that happened. tone: how its mark is coloured. address: where more is."""
-
-    at: datetime
-    text: str
-    tone: str = ""
-    address: str = ""
-
-
-_TONES = {"failed": "bad", "complete": "ok", "refunded": "ok", "opened": "warn", "dispute": "bad"}
-
-
-def event_words(kind: str) -> str:
-    """An event type for people: `order.charge.capture.complete` -> `Charge capture complete`."""
-    parts = kind.split(".")
-    told = parts[1:] if parts[0] == "order" and len(parts) > 2 else parts
-    return " ".join(told).replace("_", " ").capitalize()
-
-
-def _tone(kind: str) -> str:
-    return _TONES.get(kind.rsplit(".", 1)[-1], "")
-
-
-async def _timeline(visit: Visit, order: Order) -> list[Moment]:
-    """Events and states of an order, newest first."""
-    events = await events_of_order(visit.database, visit.tenant, order.id, _FEW_EVENTS)
-    moments = [Moment(at, event_words(kind), _tone(kind)) for at, kind in events]
-    return sorted(moments, key=lambda each: each.at, reverse=True)
 
 
 PAGES = (
