@@ -1,17 +1,15 @@
 """Writes orders: a new one, and what commands changed of any number of them in a few statements."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from refundry.db.database import Tx
 from refundry.domain.capture_retry import is_retried
 from refundry.domain.charge import Charge, Operation, OperationState
-from refundry.domain.order import Line, Order, OrderState
+from refundry.domain.order import Line, Order
+from refundry.orders.row_values import failure_columns, order_row, times_text
 from refundry.orders.store import (
-    FRAUD_STATES,
     OrderFacts,
     StoredOrder,
     cells_text,
@@ -23,18 +21,6 @@ from refundry.tenant import Tenant
 T = TypeVar("T")
 _Of = tuple[Tenant, str, T]
 """Something of an order: its tenant, the order's id, the thing."""
-
-_STATES = (
-    OrderState.PENDING_PAYMENT,
-    OrderState.IN_REVIEW,
-    OrderState.ACCEPTED,
-    OrderState.BLOCKED,
-    OrderState.CANCELLED,
-    OrderState.FULFILLED,
-    OrderState.COMPLETE,
-    OrderState.DISPUTE,
-    OrderState.RETURNED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,18 +356,6 @@ async def _update_orders(tx: Tx, orders: Sequence[tuple[Tenant, Order]]) -> None
     )
 
 
-def order_row(tenant: Tenant, order: Order) -> tuple[Any, ...]:
-    """The columns of an order that commands change, behind its key."""
-    return (
-        tenant.account_id, tenant.live, order.id, order.updated_at, order.version,
-        order.event_sequence, order.last_event_at, order.state.value,
-        order.previous_state.value if order.previous_state else None, order.captured,
-        order.cancelled, order.refunded, order.fraud_state, order.open_return_refunds,
-        *[order.state_times.get(state.value) for state in _STATES],
-        *[order.fraud_times.get(state) for state in FRAUD_STATES],
-    )  # fmt: skip
-
-
 async def update_facts(tx: Tx, tenant: Tenant, order_id: str, facts: OrderFacts) -> None:
     """Store what an update may change of an order besides its state."""
     await tx.execute(
@@ -394,19 +368,8 @@ async def update_facts(tx: Tx, tenant: Tenant, order_id: str, facts: OrderFacts)
     )  # fmt: skip
 
 
-def times_text(times: Mapping[str, datetime]) -> str:
-    """The times of states as the JSON text of their column."""
-    return json.dumps({state: moment.isoformat() for state, moment in times.items()})
-
-
 def _share_columns(operation: Operation) -> tuple[str | None, str | None]:
     if operation.shares is None:
         return None, None
     positions, cells = flatten(operation.shares)
     return cells_text(positions), cells_text(cells)
-
-
-def failure_columns(operation: Operation) -> tuple[str | None, str | None, str | None]:
-    """Code, message and reason of what failed; else None for each."""
-    failure = operation.failure
-    return (failure.code, failure.message, failure.reason) if failure else (None, None, None)
