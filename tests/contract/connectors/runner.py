@@ -271,6 +271,8 @@ class Course:
         if receipt.reference is not None:
             asked.reference = receipt.reference
             assert receipt.reference == held.reference
+        if held.arn is not None and held.state == "settled":
+            assert receipt.arn == held.arn
         if receipt.amount is not None:
             assert (receipt.amount, receipt.currency) == (held.amount, self._currency.code)
         if asked.wrong:

@@ -46,6 +46,7 @@ class Traits:
     at_once: the answer to a refund may tell its end; else it is only accepted. looks_up: an API
     finds an operation by our reference. lists: an API lists refunds. confirms: a notification is
     confirmed at the API, so that it tells of now. replay_window: its signature has a time.
+    forgets: it keeps idempotency keys for a time only, so that a look-up comes before a repeat.
     declines: code in a refund's answer -> our reason. failures: code of a refund that fails after
     it was accepted -> our reason. late_failures: a settled refund may fail. captures, cancels:
     whether the connector does these. disputes: whether it is told of disputes.
@@ -59,6 +60,7 @@ class Traits:
     declines: Mapping[str, str]
     failures: Mapping[str, str]
     late_failures: bool = True
+    forgets: bool = True
     captures: bool = True
     cancels: bool = True
     disputes: bool = True
@@ -78,7 +80,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An operation as the processor holds it; key: our reference in it, None where it has none."""
+    """An operation as the processor holds it; key: our reference in it, None where it has none.
+
+    arn: the acquirer reference number that it tells of a refund, where it does.
+    """
 
     reference: str
     payment: str
@@ -87,6 +92,7 @@ class Held:
     amount: int
     currency: str
     state: State
+    arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
