@@ -1,7 +1,9 @@
 """The example adapter passes the contract suite, through the `http` connector."""
 
 import asyncio
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -11,8 +13,11 @@ import aiohttp
 import pytest
 
 from refundry.domain.charge import OperationKind
-from refundry.processors.contract import NotFound, Settled, Submission
+from refundry.processors.contract import NotFound, Notice, Receipt, Settled, Submission
 from refundry.processors.http import HttpCredentials, HttpProcessor
+from refundry.processors.http_notices import read_notices
+from refundry.processors.http_protocol import read_answer, read_listed, read_page
+from refundry.processors.signature import sign
 from tests.contract.connectors.runner import TENANT, run
 from tests.contract.connectors.scenario import Scenario, cases
 from tests.contract.connectors.stand import Stand, Traits
@@ -103,3 +108,24 @@ async def test_the_example_runs_as_it_stands(session: aiohttp.ClientSession) -> 
             assert not [one async for one in processor.refunds_since(TOMORROW)]
         finally:
             process.kill()
+
+
+def test_what_the_page_shows_is_read_as_it_says() -> None:
+    page = (ROOT / "docs" / "processors" / "http.md").read_text("utf-8")
+    answer, lookup, asked, listed, elsewhere, dispute = re.findall(r"```json\n(.+?)```", page, re.S)
+    arn = "74850120752112040000000"
+    receipt = Receipt(reference="bank-4711", amount=1351, currency="USD", arn=arn)
+    assert read_answer(200, answer.encode()) == Settled(receipt)
+    assert set(json.loads(lookup)) == {"operationId"}
+    assert set(json.loads(asked)) == {"since", "after"}
+    (refund,) = [read_listed(one) for one in read_page(200, listed.encode()).refunds]
+    assert _notice(elsewhere).refund == refund
+    told = _notice(dispute).dispute
+    assert told is not None
+    assert (told.payment, told.amount, told.state) == ("PAY-1", 1351, "opened")
+
+
+def _notice(body: str) -> Notice:
+    headers = {"refundry-signature": sign(SECRET, int(NOW.timestamp()), body.encode())}
+    (notice,) = read_notices(headers, body.encode(), SECRET, NOW)
+    return notice
