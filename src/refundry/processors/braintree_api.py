@@ -81,7 +81,7 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request that was refused: codes of validation errors, or a transaction that was declined."""
+    """A request that was refused: codes of validation errors, or what the bank declined."""
 
     codes: tuple[str, ...]
     message: str

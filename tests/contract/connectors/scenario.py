@@ -24,7 +24,8 @@ Expected = Literal[
     "unknown",
     "not_found",
 ]
-"""An outcome. accepted: settled where the processor answers at once, else in progress."""
+"""An outcome. accepted: settled where the processor answers at once, else in progress, or settled
+already."""
 
 
 class Step(msgspec.Struct, tag_field="do", forbid_unknown_fields=True, frozen=True):

@@ -48,7 +48,8 @@ class Traits:
     confirmed at the API, so that it tells of now. replay_window: its signature has a time.
     declines: code in a refund's answer -> our reason. failures: code of a refund that fails after
     it was accepted -> our reason. late_failures: a settled refund may fail. captures, cancels:
-    whether the connector does these. disputes: whether it is told of disputes.
+    whether the connector does these. disputes: whether it is told of disputes. tells: whether the
+    processor tells of the ends of refunds by itself.
     """
 
     at_once: bool
@@ -62,6 +63,7 @@ class Traits:
     captures: bool = True
     cancels: bool = True
     disputes: bool = True
+    tells: bool = True
     source_type: str = "creditCard"
 
 
@@ -78,7 +80,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An operation as the processor holds it; key: our reference in it, None where it has none."""
+    """An operation as the processor holds it; key: our reference in it, None where the
+    processor keeps none, as of captures or cancels that happen once."""
 
     reference: str
     payment: str
