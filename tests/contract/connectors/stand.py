@@ -49,7 +49,8 @@ class Traits:
     forgets: it keeps idempotency keys for a time only, so that a look-up comes before a repeat.
     declines: code in a refund's answer -> our reason. failures: code of a refund that fails after
     it was accepted -> our reason. late_failures: a settled refund may fail. captures, cancels:
-    whether the connector does these. disputes: whether it is told of disputes.
+    whether the connector does these. disputes: whether it is told of disputes. tells: whether the
+    processor tells of the ends of refunds by itself; tells_others: of refunds made there, too.
     """
 
     at_once: bool
@@ -64,6 +65,8 @@ class Traits:
     captures: bool = True
     cancels: bool = True
     disputes: bool = True
+    tells: bool = True
+    tells_others: bool = True
     source_type: str = "creditCard"
 
 
@@ -80,9 +83,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An operation as the processor holds it; key: our reference in it, None where it has none.
+    """An operation as the processor holds it.
 
-    arn: the acquirer reference number that it tells of a refund, where it does.
+    key: our reference in it, None where the processor keeps none, as of captures or cancels that
+    happen once. arn: the acquirer reference number of a refund, where it tells of one.
     """
 
     reference: str
