@@ -1,6 +1,6 @@
 """Braintree passes the contract suite: by card, and by bank, of which alone there are webhooks."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import pytest
 from refundry.processors.braintree import BraintreeProcessor
 from refundry.processors.braintree_api import BraintreeCredentials
 from tests.contract.connectors.runner import run
-from tests.contract.connectors.scenario import Scenario, cases
+from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers import braintree as server
 from tests.contract.servers import braintree_wire as wire
@@ -36,17 +36,18 @@ BY_CARD = Traits(
 )
 BY_BANK = replace(BY_CARD, tells=True, late_failures=True, source_type="directDebit")
 CREDENTIALS = BraintreeCredentials(wire.MERCHANT, wire.PUBLIC_KEY, wire.PRIVATE_KEY)
-TIMEOUT_SECONDS = 0.3
 
 
 @contextmanager
 def standing(
-    books: server.BraintreeServer, traits: Traits, credentials: BraintreeCredentials = CREDENTIALS
-) -> Iterator[Stand]:
+    books: server.BraintreeServer, traits: Traits, scenario: Scenario, *, request_keys: bool = False
+) -> Generator[Stand]:
+    credentials = replace(CREDENTIALS, request_keys=request_keys)
+    seconds = time_out(scenario)
     with books.serve() as served:
-        ours = BraintreeProcessor(credentials, TIMEOUT_SECONDS, served.url)
+        ours = BraintreeProcessor(credentials, seconds, served.url)
         stranger = BraintreeProcessor(
-            replace(credentials, private_key="wrong"), TIMEOUT_SECONDS, served.url
+            replace(credentials, private_key="wrong"), seconds, served.url
         )
         yield Stand(ours, stranger, books, traits)
         ours.close()
@@ -54,10 +55,8 @@ def standing(
     assert books.complaints == []
 
 
-@pytest.mark.parametrize("scenario", cases(BY_CARD), ids=lambda scenario: scenario.name)
-async def test_scenario_by_card(scenario: Scenario) -> None:
-    with standing(server.BraintreeServer(), BY_CARD) as stand:
-        await run(stand, scenario)
+def named(*names: str) -> list[Scenario]:
+    return [scenario for scenario in cases(BY_CARD) if scenario.name in names]
 
 
 def only_by_bank() -> list[Scenario]:
@@ -65,18 +64,34 @@ def only_by_bank() -> list[Scenario]:
     return [scenario for scenario in cases(BY_BANK) if scenario.name not in by_card]
 
 
+@pytest.mark.parametrize("scenario", cases(BY_CARD), ids=lambda scenario: scenario.name)
+async def test_scenario_by_card(scenario: Scenario) -> None:
+    with standing(server.BraintreeServer(), BY_CARD, scenario) as stand:
+        await run(stand, scenario)
+
+
 @pytest.mark.parametrize("scenario", only_by_bank(), ids=lambda scenario: scenario.name)
 async def test_scenario_by_bank(scenario: Scenario) -> None:
-    with standing(server.BraintreeServer(by_bank=True), BY_BANK) as stand:
+    with standing(server.BraintreeServer(by_bank=True), BY_BANK, scenario) as stand:
         await run(stand, scenario)
 
 
 @pytest.mark.parametrize(
     "scenario",
-    [scenario for scenario in cases(BY_CARD) if scenario.name.startswith(("lost", "repeated"))],
+    named("lost-before", "lost-after", "repeated", "capture", "cancel"),
     ids=lambda scenario: scenario.name,
 )
 async def test_scenario_with_request_keys(scenario: Scenario) -> None:
     books = server.BraintreeServer(request_keys=True)
-    with standing(books, BY_CARD, replace(CREDENTIALS, request_keys=True)) as stand:
+    with standing(books, BY_CARD, scenario, request_keys=True) as stand:
+        await run(stand, scenario)
+
+
+@pytest.mark.parametrize(
+    "scenario", named("lost-found", "duplicate"), ids=lambda scenario: scenario.name
+)
+async def test_scenario_while_the_search_lags(scenario: Scenario) -> None:
+    """A search that does not know of a refund yet brings no second one: the sale does."""
+    books = server.BraintreeServer(search_lags=True)
+    with standing(books, BY_CARD, scenario) as stand:
         await run(stand, scenario)
