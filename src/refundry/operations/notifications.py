@@ -16,7 +16,7 @@ from refundry.operations.disputes import hear_dispute
 from refundry.operations.inbox import Notification
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, NeedsInformation, Settled
-from refundry.processors.http import failure_of
+from refundry.processors.http_protocol import failure_of
 
 _RETRY_EVERY = timedelta(seconds=30)
 # A notification may overtake our own commit, but not by more than this.

@@ -184,6 +184,8 @@ class Course:
             again = [notice for one in ordered for notice in await self._read(one)]
             assert not seen or {notice.id for notice in seen} == {notice.id for notice in again}
             seen = again
+        if step.others is not None:
+            assert sorted(self._others(seen)) == step.others
         asked = self._asked.get(step.op)
         ours = [one for one in seen if asked and one.key == asked.key and one.outcome is not None]
         if step.expect is None:
@@ -196,6 +198,18 @@ class Course:
         if self._stand.traits.confirms:
             for notice in ours:
                 self._judge(step.op, notice.outcome or outcome, step.expect)
+
+    def _others(self, notices: Sequence[Notice]) -> list[int]:
+        """The amounts of the refunds on our payment that are none of ours."""
+        keys = {asked.key for asked in self._asked.values()}
+        return [
+            notice.refund.amount
+            for notice in notices
+            if notice.kind is NoticeKind.REFUND
+            and notice.refund is not None
+            and notice.refund.payment == self._payment
+            and notice.key not in keys
+        ]
 
     async def _read(self, sent: Sent) -> Sequence[Notice]:
         processor = self._stand.processor
@@ -274,6 +288,8 @@ class Course:
         if receipt.reference is not None:
             asked.reference = receipt.reference
             assert receipt.reference == held.reference
+        if held.arn is not None and held.state == "settled":
+            assert receipt.arn == held.arn
         if receipt.amount is not None:
             assert (receipt.amount, receipt.currency) == (held.amount, self._currency.code)
         if asked.wrong:

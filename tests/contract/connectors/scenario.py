@@ -84,9 +84,11 @@ class Wait(Step, tag="wait", frozen=True):
 
 class Deliver(Step, tag="deliver", frozen=True):
     """What the processor sent since the last delivery reaches us. expect: of the last notice on
-    our operation; None: none is on one of ours."""
+    our operation; None: none is on one of ours. others: the amounts of refunds that it tells of
+    and are none of ours, in minor units, if said."""
 
     expect: Expected | None
+    others: list[int] | None = None
     order: Literal["sent", "reversed"] = "sent"
     times: int = 1
     op: str = "refund"

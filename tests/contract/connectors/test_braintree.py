@@ -33,6 +33,7 @@ BY_CARD = Traits(
     failures={"4001": "declined", "4018": "unknown", "4025": "account_closed"},
     late_failures=False,
     tells=False,
+    tells_others=False,
 )
 BY_BANK = replace(BY_CARD, tells=True, late_failures=True, source_type="directDebit")
 CREDENTIALS = BraintreeCredentials(wire.MERCHANT, wire.PUBLIC_KEY, wire.PRIVATE_KEY)
