@@ -19,8 +19,12 @@ from refundry.processors.braintree_api import (
 )
 from refundry.processors.braintree_notices import read_notices
 from refundry.processors.braintree_reading import (
+    ALL_OR_NOTHING,
+    CAPTURED,
+    CAPTURED_BY_OTHERS,
     DONE_ALREADY,
     listed_refund,
+    minor_units,
     payable,
     read_cancel,
     read_capture,
@@ -91,7 +95,9 @@ class BraintreeProcessor:
                 return Declined(_OTHER_CURRENCY)
             if submission.kind is OperationKind.REFUND:
                 return await self._refund(submission, sale)
-            return await self._capture_or_cancel(submission, sale)
+            if submission.kind is OperationKind.CAPTURE:
+                return await self._capture(submission, sale)
+            return await self._cancel(submission, sale)
         except (Missing, NotAllowed, OSError) as error:
             return Unknown(_words(error))
 
@@ -152,15 +158,25 @@ class BraintreeProcessor:
             return await self._refused(submission, answer)
         return _read_ours(submission, answer)
 
-    async def _capture_or_cancel(self, submission: Submission, sale: Transaction) -> Outcome:
-        known = _read_sale(submission, sale)
+    async def _capture(self, submission: Submission, sale: Transaction) -> Outcome:
+        known = read_capture(sale)
+        if not isinstance(known, NotFound):
+            # A capture carries nothing of ours: before we asked, it can only be someone else's.
+            first = submission.attempt == 1 and sale.status in CAPTURED
+            return Declined(CAPTURED_BY_OTHERS) if first else known
+        value = payable(submission.amount, submission.currency)
+        answer = await self._api.settle(sale.id, submission.key, value)
+        return await self._of_sale(submission, answer)
+
+    async def _cancel(self, submission: Submission, sale: Transaction) -> Outcome:
+        known = read_cancel(sale, submission.amount)
         if not isinstance(known, NotFound):
             return known
-        if submission.kind is OperationKind.CAPTURE:
-            value = payable(submission.amount, submission.currency)
-            answer = await self._api.settle(sale.id, submission.key, value)
-        else:
-            answer = await self._api.void(sale.id, submission.key)
+        if minor_units(sale.amount, sale.currency) != submission.amount:
+            return Declined(ALL_OR_NOTHING)
+        return await self._of_sale(submission, await self._api.void(sale.id, submission.key))
+
+    async def _of_sale(self, submission: Submission, answer: Transaction | Refused) -> Outcome:
         if isinstance(answer, Refused):
             return await self._refused(submission, answer)
         done = _read_sale(submission, answer)
@@ -205,7 +221,7 @@ def _read_ours(submission: Submission, refund: Transaction) -> Outcome:
 def _read_sale(submission: Submission, sale: Transaction) -> Outcome | NotFound:
     if submission.kind is OperationKind.CAPTURE:
         return read_capture(sale)
-    return read_cancel(sale)
+    return read_cancel(sale, submission.amount)
 
 
 def _words(error: Exception) -> str:

@@ -47,14 +47,16 @@ class BraintreeCredentials:
 class Transaction:
     """A sale, or the refund of one (type credit). amount: major units.
 
-    refund_ids: of a sale's refunds. refunded_id: the sale of a refund. code, message: of the last
-    word of the processor, of the authorisation or of the settlement.
+    authorized: what was authorised, of which `amount` is what was captured then. refund_ids: of a
+    sale's refunds. refunded_id: the sale of a refund. code, message: of the last word of the
+    processor, of the authorisation or of the settlement.
     """
 
     id: str
     type: str
     status: str
     amount: Decimal
+    authorized: Decimal
     currency: str
     created_at: datetime
     order_id: str | None
@@ -231,6 +233,7 @@ def _transaction(given: Any) -> Transaction:
         type=str(given.type),
         status=str(given.status),
         amount=cast(Decimal, given.amount),
+        authorized=_authorized(given),
         currency=str(given.currency_iso_code),
         created_at=created,
         order_id=_text(given, "order_id"),
@@ -240,6 +243,12 @@ def _transaction(given: Any) -> Transaction:
         message=_text(given, f"{said}_text"),
         arn=_text(given, "acquirer_reference_number"),
     )
+
+
+def _authorized(given: Any) -> Decimal:
+    history: Sequence[Any] = getattr(given, "status_history", None) or ()
+    amounts = [event.amount for event in history if event.status == "authorized"]
+    return cast(Decimal, amounts[0] if amounts else given.amount)
 
 
 def _dispute(given: Any) -> Dispute:

@@ -98,6 +98,13 @@ FINAL = frozenset(
 # What Braintree may answer when it has done the same already.
 DONE_ALREADY = frozenset({"91504", "91507", "91512", "91521"})
 
+ALL_OR_NOTHING = Failure(
+    "all_or_nothing", "Braintree cancels all that is authorised, or nothing", "declined"
+)
+CAPTURED_BY_OTHERS = Failure(
+    "91507", "The sale was captured before it was asked for, and is captured once", "declined"
+)
+
 _DISPUTE_STATES = {
     "open": "opened",
     "disputed": "opened",
@@ -142,14 +149,17 @@ def read_capture(sale: Transaction) -> Outcome | NotFound:
     return NotFound()
 
 
-def read_cancel(sale: Transaction) -> Outcome | NotFound:
-    """What became of giving a sale's authorisation up."""
+def read_cancel(sale: Transaction, amount: int) -> Outcome | NotFound:
+    """What became of giving up `amount` (our minor units) of a sale's authorisation: Braintree
+    voids all of it, and a capture of a part releases the rest."""
     receipt = Receipt(sale.id, sale.status)
     if sale.status == "voided":
         return Settled(receipt)
+    if sale.status in _FAILED:
+        return Declined(_failure(sale), receipt)
     if sale.status in CAPTURED:
-        words = "the sale was captured; Braintree releases what was not captured by itself"
-        return Declined(Failure("91504", words, "declined"), receipt)
+        released = minor_units(sale.authorized - sale.amount, sale.currency)
+        return Settled(receipt) if released == amount else Declined(ALL_OR_NOTHING, receipt)
     return NotFound()
 
 

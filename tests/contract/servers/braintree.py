@@ -58,6 +58,7 @@ class Sale:
     status: str
     order_id: str
     at: datetime
+    authorized: int
     captured: bool = False
 
 
@@ -79,10 +80,12 @@ class Refund:
 class BraintreeServer:
     """The books, and the side door. by_bank: sales are of SEPA direct debit, of which there are
     webhooks, and whose refunds may come back late ("Transaction", webhooks); else by card.
-    request_keys: whether At-Most-Once Processing is switched on."""
+    request_keys: whether At-Most-Once Processing is switched on. search_lags: whether a search
+    knows nothing of the refunds of these days."""
 
     by_bank: bool = False
     request_keys: bool = False
+    search_lags: bool = False
     sales: dict[str, Sale] = field(default_factory=dict[str, Sale])
     refunds: dict[str, Refund] = field(default_factory=dict[str, Refund])
     disputes: dict[str, str] = field(default_factory=dict[str, str])
@@ -241,7 +244,8 @@ class BraintreeServer:
         found = [
             one.id
             for one in reversed(self.refunds.values())
-            if (since is None or one.at >= datetime.fromisoformat(since))
+            if not self.search_lags
+            and (since is None or one.at >= datetime.fromisoformat(since))
             and (order_id is None or one.order_id == order_id)
             and (not wanted or one.id in wanted)
         ]
@@ -258,7 +262,7 @@ class BraintreeServer:
     def _document(self, reference: str) -> str:
         """A transaction as Braintree shows it; empty where there is none."""
         if sale := self.sales.get(reference):
-            return _transaction(sale, "sale", {"refund-ids": [one.id for one in self._alive(sale)]})
+            return self._sale(sale)
         refund = self.refunds.get(reference)
         if refund is None:
             return ""
@@ -272,6 +276,19 @@ class BraintreeServer:
         if refund.status == "settled" and not self.by_bank:
             more["acquirer-reference-number"] = f"7408{refund.id[2:]}"
         return _transaction(refund, "credit", more)
+
+    def _sale(self, sale: Sale) -> str:
+        event: wire.Fields = {
+            "timestamp": sale.at,
+            "status": "authorized",
+            "amount": _major(sale.authorized, sale.currency),
+        }
+        history = f"<status-history type='array'>{wire.xml('status-event', event)}</status-history>"
+        refunds: dict[str, wire.Value | wire.Fields] = {
+            "refund-ids": [one.id for one in self._alive(sale)]
+        }
+        shown = _transaction(sale, "sale", refunds)
+        return shown.replace("</transaction>", f"{history}</transaction>")
 
     def _alive(self, sale: Sale) -> list[Refund]:
         every = [one for one in self.refunds.values() if one.sale == sale.id]
@@ -300,7 +317,7 @@ class BraintreeServer:
     def pay(self, amount: int, currency: str, *, captured: bool) -> str:
         """As `SideDoor.pay`."""
         status = "settled" if captured else "authorized"
-        sale = Sale(self._id("sl"), amount, currency, status, "shop-1", self.now)
+        sale = Sale(self._id("sl"), amount, currency, status, "shop-1", self.now, amount)
         self.sales[sale.id] = sale
         return sale.id
 
