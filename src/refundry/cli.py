@@ -14,6 +14,7 @@ from refundry.cli_import import import_command, sample_orders_command
 from refundry.cli_listen import listen
 from refundry.cli_operations import operation
 from refundry.cli_processors import processor
+from refundry.cli_reconcile import reconcile_command
 from refundry.cli_retain import retain
 from refundry.cli_users import user
 from refundry.cli_webhooks import account_group, webhook
@@ -311,6 +312,7 @@ cli.add_command(restore)
 cli.add_command(listen)
 cli.add_command(operation)
 cli.add_command(processor)
+cli.add_command(reconcile_command)
 cli.add_command(retain)
 cli.add_command(user)
 cli.add_command(webhook)
