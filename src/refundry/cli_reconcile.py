@@ -114,11 +114,15 @@ async def _gateway(database: Any, job: _Job) -> "Gateway":
         found = await list_of(database, tenant)
     fitting = [each for each in found if each.processor == job.processor]
     if len(fitting) != 1:
-        what = f"named '{job.gateway}'" if job.gateway else f"of {job.processor}"
+        what = (
+            f"of {job.processor}"
+            if not job.gateway
+            else f"named '{job.gateway}' of {job.processor}"
+        )
         mode = "live" if job.live else "test"
         raise click.ClickException(
             f"there are {len(fitting)} gateways {what} in {mode} mode; name one with --gateway"
             if fitting
-            else f"there is no gateway {what} of {job.processor} in {mode} mode"
+            else f"there is no gateway {what} in {mode} mode"
         )
     return fitting[0]

@@ -1,9 +1,12 @@
 """What the database holds by itself of gateways, refunds made there, and settlement reports."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import asyncpg
 import pytest
 
-from refundry.db.database import Database
+from refundry.db.database import Database, Tx
 from refundry.operations.work import Worker
 from tests.db.statements import copy, filled, undone, update
 from tests.support.after_sale import open_dispute
@@ -63,6 +66,15 @@ async def names(worker: Worker) -> Names:
         "operation": part.operation_id,
         "dispute": dispute["id"],
     }
+
+
+@asynccontextmanager
+async def furnished(database: Database, names: Names) -> AsyncGenerator[Tx]:
+    """A transaction with the furniture that leaves nothing behind."""
+    async with undone(database) as tx:
+        for each in FURNITURE:
+            await tx.execute(filled(each, names))
+        yield tx
 
 
 def gateway(change: str) -> str:
@@ -178,16 +190,13 @@ async def test_what_is_refused(
     database: Database, names: Names, constraint: str, statement: str
 ) -> None:
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as caught:
-        async with undone(database) as tx:
-            for each in (*FURNITURE, statement):
-                await tx.execute(filled(each, names))
+        async with furnished(database, names) as tx:
+            await tx.execute(filled(statement, names))
     assert caught.value.constraint_name == constraint
 
 
 async def test_what_is_ignored_or_dealt_with_is_kept(database: Database, names: Names) -> None:
-    async with undone(database) as tx:
-        for each in FURNITURE:
-            await tx.execute(filled(each, names))
+    async with furnished(database, names) as tx:
         for change in (
             external("state = 'ignored'"),
             line("dealt_at = now(), note = 'x'"),

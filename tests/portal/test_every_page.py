@@ -22,6 +22,7 @@ from tests.support.http import Api, expect
 from tests.support.portal import Visitor
 from tests.support.returns import given_return
 from tests.support.service import Account, Service
+from tests.support.settlement import given_conflict
 
 MEMBER = "customer_service in the set"
 ROLES = ("administrator", "customer_service", MEMBER, "finance_manager", "developer",
@@ -56,6 +57,7 @@ PLACES = (
     (r"\S+ /approval-rule", "limits"),
     (r"GET /(orders|refunds|returns|disputes)(\.csv)?(/\{id\}(/news)?)?", "view"),
     (r"GET /transactions.*", "transactions"),
+    (r"\S+ /reconciliation.*", "transactions"),
     (r"POST /api-keys/\{id\}/approval", "limits"),
     (r"\S+ /(api-keys|webhooks|events|api-logs).*", "developers"),
     (r"\S+ /(users|permission-sets).*", "people"),
@@ -127,6 +129,7 @@ def furnish(service: Service, account: Account, *, live: bool) -> None:
     charge_back(api, orders[1])
     webhook = {"address": "https://shop.example/hook", "types": ["order.accepted"]}
     expect(api.post("/webhooks", webhook), 201)
+    given_conflict(service, account, live=live)
 
 
 def furnish_by_hand(admin: Visitor) -> None:

@@ -2,7 +2,11 @@
 
 import csv
 import io
+import uuid
 from collections.abc import Mapping, Sequence
+
+from tests.support.command import run_sql
+from tests.support.service import Account, Service
 
 STRIPE = (
     "automatic_payout_id", "automatic_payout_effective_at", "balance_transaction_id",
@@ -62,3 +66,21 @@ def paypal_report(*rows: Cells) -> str:
         writer.writerow(["SB", *(row.get(name, "") for name in named)])
     writer.writerow(["SF", "USD", "0"])
     return text.getvalue()
+
+
+def given_conflict(service: Service, account: Account, *, live: bool) -> None:
+    """A gateway of the account, and a refund made at its processor that does not fit."""
+    gateway_id = f"gw_{uuid.uuid4()}"
+    run_sql(
+        service.data_dir,
+        "INSERT INTO gateways (account_id, live, id, created_at, name, processor, source_types,"
+        " sealed_credentials) VALUES ($1, $2, $3, now(), 'main', 'stripe', '{konbini}', '')",
+        account.account_id, live, gateway_id,
+    )  # fmt: skip
+    run_sql(
+        service.data_dir,
+        "INSERT INTO external_refunds (account_id, live, gateway_id, reference, seen_at, made_at,"
+        " payment, amount_minor, currency, state, why) VALUES ($1, $2, $3, 're_elsewhere', now(),"
+        " now(), 'pi_unknown', 700, 'USD', 'conflict', 'the charge has less left')",
+        account.account_id, live, gateway_id,
+    )  # fmt: skip

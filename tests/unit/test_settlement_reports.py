@@ -12,7 +12,7 @@ import pytest
 from refundry.reconciliation.lines import BadReport, Entry, Line, LineKind
 from refundry.reconciliation.reports import READERS, Report
 from refundry.reconciliation.rows import read_cells, shown
-from tests.support.settlement import ADYEN, BRAINTREE, PAYPAL, STRIPE, paypal_report, report_text
+from tests.support.settlement import ADYEN, BRAINTREE, STRIPE, paypal_report, report_text
 
 DAY = date(2026, 5, 4)
 

@@ -165,6 +165,9 @@ FLASHES = {
     "bulk-stopped": "The run has stopped. What is not refunded yet waits.",
     "bulk-discarded": "The file was discarded.",
     "bulk-known": "This file was uploaded before: this is what became of it.",
+    "adopted": "Adopted.",
+    "looked-again": "Looked at again. What agrees now is off the list.",
+    "dealt-with": "Marked as dealt with.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""
