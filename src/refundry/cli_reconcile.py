@@ -48,7 +48,7 @@ def reconcile_command(
     """Compare a processor's settlement report with the refunds and chargebacks here.
 
     FILE is the CSV as the processor gives it, also with .gz. Reading it again changes nothing.
-    Ends with 1 if anything has to be looked at; the dashboard lists it under Reconciliation.
+    Ends with 1 if it brought anything to look at; the dashboard lists it under Reconciliation.
     """
     with spoken_errors():
         settings = read_settings(**options)
@@ -114,11 +114,8 @@ async def _gateway(database: Any, job: _Job) -> "Gateway":
         found = await list_of(database, tenant)
     fitting = [each for each in found if each.processor == job.processor]
     if len(fitting) != 1:
-        what = (
-            f"of {job.processor}"
-            if not job.gateway
-            else f"named '{job.gateway}' of {job.processor}"
-        )
+        named = f"named '{job.gateway}' " if job.gateway else ""
+        what = f"{named}of {job.processor}"
         mode = "live" if job.live else "test"
         raise click.ClickException(
             f"there are {len(fitting)} gateways {what} in {mode} mode; name one with --gateway"

@@ -128,7 +128,7 @@ async def rehearse(
         first = min(summary.first, before.first) if before else summary.first
         last = max(summary.last, before.last) if before else summary.last
         late = await store.unreported(books.database, gateway, first, last - LATE)
-        summary.missing = sum(record not in told for _, record in late)
+        summary.missing = sum(not each.noted and each.operation_id not in told for each in late)
     return summary
 
 

@@ -268,13 +268,26 @@ async def coverage(session: Session, gateway: Gateway) -> Coverage | None:
     return Coverage(row["first"], row["last"]) if row and row["first"] else None
 
 
+@dataclass(frozen=True, slots=True)
+class Unreported:
+    """A refund record that no report tells of. noted: as missing, before."""
+
+    order_id: str
+    operation_id: str
+    noted: bool
+
+
 async def unreported(
     session: Session, gateway: Gateway, since: date, until: date
-) -> list[tuple[str, str]]:
-    """Refunds that ended well in these days and that no report tells of, as (order, record)."""
+) -> list[Unreported]:
+    """Refunds that ended well in these days and that no report tells of."""
     rows = await session.fetch(
         """
-        SELECT o.order_id, o.id FROM charge_operations o
+        SELECT o.order_id, o.id,
+               EXISTS (SELECT 1 FROM settlement_missing m
+                        WHERE m.account_id = o.account_id AND m.live = o.live
+                          AND m.order_id = o.order_id AND m.operation_id = o.id) AS noted
+          FROM charge_operations o
          WHERE o.account_id = $1 AND o.live = $2 AND o.gateway_id = $3 AND o.kind = 'refund'
            AND o.dispute_id IS NULL AND o.state = 'complete'
            AND o.updated_at >= $4::date::timestamp AT TIME ZONE 'UTC'
@@ -286,11 +299,11 @@ async def unreported(
         """,
         *_of(gateway), since, until + timedelta(days=1),
     )  # fmt: skip
-    return [(row["order_id"], row["id"]) for row in rows]
+    return [Unreported(row["order_id"], row["id"], row["noted"]) for row in rows]
 
 
 async def note_missing(
-    session: Session, gateway: Gateway, records: Sequence[tuple[str, str]], now: datetime
+    session: Session, gateway: Gateway, records: Sequence[Unreported], now: datetime
 ) -> int:
     """Note records as missing in the reports, and take those off that are not; gives how many
     are new."""
@@ -301,7 +314,8 @@ async def note_missing(
            AND (m.order_id, m.operation_id) NOT IN
                (SELECT n.order_id, n.id FROM unnest($4::text[], $5::text[]) AS n (order_id, id))
         """,
-        *_of(gateway), [order_id for order_id, _ in records], [each for _, each in records],
+        *_of(gateway), [each.order_id for each in records],
+        [each.operation_id for each in records],
     )  # fmt: skip
     rows = await session.fetch(
         """
@@ -312,7 +326,8 @@ async def note_missing(
         ON CONFLICT DO NOTHING
         RETURNING 1
         """,
-        *_of(gateway), [order_id for order_id, _ in records], [each for _, each in records], now,
+        *_of(gateway), [each.order_id for each in records],
+        [each.operation_id for each in records], now,
     )  # fmt: skip
     return len(rows)
 
