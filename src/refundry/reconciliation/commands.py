@@ -1,7 +1,7 @@
 """Reading a settlement report into the books: each line once, compared with our own records."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 
@@ -13,9 +13,10 @@ from refundry.operations.commands import Books
 from refundry.operations.external_store import Known
 from refundry.processors.contract import Receipt, Settled
 from refundry.reconciliation import store
-from refundry.reconciliation.lines import REFUND_KINDS, Entry, Line
+from refundry.reconciliation.lines import REFUND_KINDS, Entry, Line, LineKind
 from refundry.reconciliation.matching import (
     LineState,
+    OurRefund,
     Verdict,
     dispute_of,
     judge_chargeback,
@@ -148,9 +149,7 @@ async def match_again(books: Books, gateway: Gateway, now: datetime) -> None:
 
 async def judge(books: Books, gateway: Gateway, lines: Sequence[Line]) -> list[Judged]:
     """How lines stand to our records."""
-    refunds = await store.our_refunds(
-        books.database, gateway, [line for line in lines if line.kind in REFUND_KINDS]
-    )
+    refunds = await _our_refunds(books, gateway, lines)
     about_disputes = [line for line in lines if line.kind not in REFUND_KINDS]
     disputes = (
         await store.our_disputes(books.database, gateway, about_disputes) if about_disputes else []
@@ -164,6 +163,21 @@ async def judge(books: Books, gateway: Gateway, lines: Sequence[Line]) -> list[J
         )
         for line in lines
     ]
+
+
+async def _our_refunds(
+    books: Books, gateway: Gateway, lines: Sequence[Line]
+) -> dict[str, OurRefund]:
+    """The refund records that lines name; of two lines here that tell of one, the first counts."""
+    about_refunds = [line for line in lines if line.kind in REFUND_KINDS]
+    found = dict(await store.our_refunds(books.database, gateway, about_refunds))
+    told_by: dict[str, str] = {}
+    for line in about_refunds:
+        ours = found.get(line.identity)
+        if ours is not None and line.kind is LineKind.REFUND:
+            first = ours.told_by or told_by.setdefault(ours.operation_id, line.identity)
+            found[line.identity] = replace(ours, told_by=first)
+    return found
 
 
 async def _booked(

@@ -25,7 +25,10 @@ class LineState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OurRefund:
-    """A refund record of ours. amount: minor units. parked: why it waits for a person."""
+    """A refund record of ours. amount: minor units. parked: why it waits for a person.
+
+    told_by: the identity of the first line that told of its payment.
+    """
 
     order_id: str
     operation_id: str
@@ -33,6 +36,7 @@ class OurRefund:
     amount: int
     currency: str
     parked: str | None = None
+    told_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,11 @@ def judge_refund(line: Line, ours: OurRefund | None) -> Verdict:
     """How a line about a refund stands to the record that it names, if there is one."""
     if ours is None:
         return Verdict(LineState.EXTRA, "we have no refund with this reference")
-    difference = _other_money(line, ours.amount, ours.currency) or _other_state(line, ours)
+    difference = (
+        _paid_before(line, ours)
+        or _other_money(line, ours.amount, ours.currency)
+        or _other_state(line, ours)
+    )
     if difference is not None:
         state = LineState.DIFFERENT
         return Verdict(state, difference, ours.order_id, ours.operation_id)
@@ -80,6 +88,12 @@ def judge_refund(line: Line, ours: OurRefund | None) -> Verdict:
     return Verdict(
         LineState.SETTLED, None, ours.order_id, ours.operation_id, to_book=to_book
     )  # fmt: skip
+
+
+def _paid_before(line: Line, ours: OurRefund) -> str | None:
+    if line.kind is not LineKind.REFUND or ours.told_by in (None, line.identity):
+        return None
+    return f"another line ({ours.told_by}) tells of this refund: it may have been paid twice"
 
 
 def _other_state(line: Line, ours: OurRefund) -> str | None:

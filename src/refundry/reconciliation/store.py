@@ -158,7 +158,11 @@ async def our_refunds(
     rows = await session.fetch(
         """
         SELECT o.id, o.processor_reference, o.order_id, o.state, o.amount_minor, o.parked,
-               r.currency
+               r.currency,
+               (SELECT l.identity FROM settlement_lines l
+                 WHERE l.account_id = o.account_id AND l.live = o.live AND l.operation_id = o.id
+                   AND l.kind = 'refund'
+                 ORDER BY l.seq LIMIT 1) AS told_by
           FROM charge_operations o
           JOIN orders r ON r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
          WHERE o.account_id = $1 AND o.live = $2 AND o.gateway_id = $3 AND o.kind = 'refund'
@@ -177,7 +181,7 @@ async def our_refunds(
 def _refund(row: Record) -> OurRefund:
     return OurRefund(
         row["order_id"], row["id"], OperationState(row["state"]), row["amount_minor"],
-        row["currency"], row["parked"],
+        row["currency"], row["parked"], row["told_by"],
     )  # fmt: skip
 
 

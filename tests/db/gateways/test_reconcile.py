@@ -1,5 +1,7 @@
 """Settlement reports against our own records: what agrees, what is missing, extra, different."""
 
+import pytest
+
 from refundry.domain.refund import RefundState
 from refundry.reconciliation.matching import LineState
 from tests.contract.connectors.stand import Plan
@@ -171,3 +173,21 @@ async def test_reports_of_one_gateway_say_nothing_of_others(till: Till) -> None:
     )
     await Statement(till).row("refund", "re_1", "5.00", **own).read()
     assert await why(till) == "extra: we have no refund with this reference"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_refund_that_was_paid_twice_is_found(till: Till, together: bool) -> None:
+    refund = await till.refunded(await till.sold(), "5.00")
+    (part,) = refund.parts
+    own = {"refund_metadata[refundry_operation]": part.operation_id}
+    statement = await Statement(till).of_refund(refund, "5.00", **own)
+    if not together:
+        await statement.read()
+    await statement.row("refund", "re_twice", "5.00", **own).read()
+    first = statement.rows[0]["balance_transaction_id"]
+    assert await why(till) == (
+        f"different: another line ({first}) tells of this refund: it may have been paid twice"
+    )
+    before = await listed(till)
+    await statement.read()
+    assert await listed(till) == before
