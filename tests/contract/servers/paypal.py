@@ -196,13 +196,12 @@ class PayPalServer:
             return self._issue_of_refund(self.captures[reference], body)
         authorization = self.authorizations[reference]
         void = action == "void"
-        match authorization.status:
-            case "CAPTURED":
-                return "PREVIOUSLY_CAPTURED" if void else "AUTHORIZATION_ALREADY_CAPTURED"
-            case "VOIDED":
-                return "PREVIOUSLY_VOIDED" if void else "AUTHORIZATION_VOIDED"
-            case _ if void:
-                return ""
+        if authorization.status == "CAPTURED":
+            return "PREVIOUSLY_CAPTURED" if void else "AUTHORIZATION_ALREADY_CAPTURED"
+        if authorization.status == "VOIDED":
+            return "PREVIOUSLY_VOIDED" if void else "AUTHORIZATION_VOIDED"
+        if void:
+            return ""
         amount = wire.minor(body["amount"]["value"], authorization.currency)
         return "MAX_CAPTURE_AMOUNT_EXCEEDED" if amount > authorization.amount else ""
 
