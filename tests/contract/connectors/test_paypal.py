@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
-from refundry.domain.charge import OperationKind
-from refundry.domain.money import find_currency
-from refundry.processors.contract import Declined, Settled, Submission, Unknown
 from refundry.processors.paypal import PayPalProcessor
 from refundry.processors.paypal_api import PayPalCredentials
-from tests.contract.connectors.runner import TENANT, run
+from tests.contract.connectors.runner import run
 from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers import paypal as server
@@ -53,65 +49,3 @@ def stand(scenario: Scenario) -> Iterator[Stand]:
 @pytest.mark.parametrize("scenario", cases(TRAITS), ids=lambda scenario: scenario.name)
 async def test_scenario(stand: Stand, scenario: Scenario) -> None:
     await run(stand, scenario)
-
-
-async def test_a_refund_finds_the_capture_of_an_authorisation() -> None:
-    """The charge is known by its authorisation; PayPal refunds captures."""
-    books = server.PayPalServer()
-    with books.serve() as served:
-        processor = PayPalProcessor(CREDENTIALS, 10, served.url)
-        payment = books.pay(1000, "EUR", captured=False)
-        refund = submission(OperationKind.REFUND, 600, payment, key="refund")
-        early = await processor.submit(refund)
-        assert isinstance(early, Unknown)
-        assert "0 captures" in early.error
-        capture = submission(OperationKind.CAPTURE, 600, payment, key="capture")
-        assert isinstance(await processor.submit(capture), Settled)
-        assert isinstance(await processor.look_up(capture), Settled)
-        assert isinstance(await processor.submit(replace(refund, attempt=2)), Settled)
-        assert [held.kind for held in books.held(payment)] == ["capture", "refund"]
-        processor.close()
-
-
-async def test_a_part_of_an_authorisation_is_not_cancelled_with_the_rest() -> None:
-    """PayPal would void all of it; after the last capture the rest is released by itself."""
-    books = server.PayPalServer()
-    with books.serve() as served:
-        processor = PayPalProcessor(CREDENTIALS, 10, served.url)
-        payment = books.pay(1000, "EUR", captured=False)
-        part = submission(OperationKind.CANCEL, 400, payment, key="cancel")
-        declined = await processor.submit(part)
-        assert isinstance(declined, Declined)
-        assert declined.failure.code == "all_or_nothing"
-        assert books.held(payment) == []
-        await processor.submit(submission(OperationKind.CAPTURE, 600, payment, key="capture"))
-        assert isinstance(await processor.submit(part), Settled)
-        assert [held.kind for held in books.held(payment)] == ["capture"]
-        processor.close()
-
-
-async def test_a_capture_by_others_is_not_taken_for_ours() -> None:
-    books = server.PayPalServer()
-    with books.serve() as served:
-        processor = PayPalProcessor(CREDENTIALS, 10, served.url)
-        for payment in (books.pay(1000, "EUR", captured=True), captured_by_others(books)):
-            asked = submission(OperationKind.CAPTURE, 1000, payment, key=f"capture-{payment}")
-            declined = await processor.submit(asked)
-            assert isinstance(declined, Declined)
-            assert declined.failure.code == "AUTHORIZATION_ALREADY_CAPTURED"
-        processor.close()
-
-
-def captured_by_others(books: server.PayPalServer) -> str:
-    payment = books.pay(1000, "EUR", captured=False)
-    books.authorizations[payment].status = "CAPTURED"
-    return payment
-
-
-def submission(kind: OperationKind, amount: int, payment: str, *, key: str) -> Submission:
-    currency = find_currency("EUR")
-    assert currency is not None
-    now = datetime.now(UTC)
-    return Submission(
-        key, TENANT, kind, "charge", amount, currency, payment, "payPal", None, now, now, 1
-    )

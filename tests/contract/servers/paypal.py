@@ -16,19 +16,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from tests.contract.connectors.stand import Forgery, Held, Plan, Sent, State
+from tests.contract.connectors.stand import Forgery, Held, Plan, Sent
+from tests.contract.servers import paypal_books as books
 from tests.contract.servers import paypal_wire as wire
 from tests.contract.servers.loopback import Answer, Loopback, Request
 
 # "Idempotency": the keys of refunds are kept for 45 days.
 KEYS_KEPT = timedelta(days=45)
-
-_STATES: dict[str, State] = {
-    "COMPLETED": "settled",
-    "PENDING": "pending",
-    "FAILED": "failed",
-    "CANCELLED": "failed",
-}
 
 _ACTION = re.compile(r"/v2/payments/(?:captures|authorizations)/([^/]+)/(refund|capture|void)")
 
@@ -36,59 +30,17 @@ Doc = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Refund:
-    """A refund; amount: minor units."""
-
-    id: str
-    capture: str
-    custom_id: str | None
-    invoice_id: str | None
-    amount: int
-    currency: str
-    status: str
-    at: datetime
-
-
-@dataclass(slots=True)
-class Authorization:
-    """An authorised payment and its order; amount: minor units."""
-
-    id: str
-    order: str
-    amount: int
-    currency: str
-    status: str = "CREATED"
-
-
-@dataclass(slots=True)
-class Capture:
-    """A captured payment and its order; amount: minor units."""
-
-    id: str
-    order: str
-    amount: int
-    currency: str
-    authorization: str | None = None
-
-
-@dataclass(slots=True)
-class Kept:
-    """The answer to a PayPal-Request-Id."""
-
-    answer: Answer
-    at: datetime
-
-
-@dataclass(slots=True)
 class PayPalServer:
     """The books, and the side door."""
 
-    authorizations: dict[str, Authorization] = field(default_factory=dict[str, Authorization])
-    captures: dict[str, Capture] = field(default_factory=dict[str, Capture])
-    refunds: dict[str, Refund] = field(default_factory=dict[str, Refund])
+    authorizations: dict[str, books.Authorization] = field(
+        default_factory=dict[str, books.Authorization]
+    )
+    captures: dict[str, books.Capture] = field(default_factory=dict[str, books.Capture])
+    refunds: dict[str, books.Refund] = field(default_factory=dict[str, books.Refund])
     disputes: dict[str, Doc] = field(default_factory=dict[str, Doc])
     complaints: list[str] = field(default_factory=list[str])
-    _keys: dict[str, Kept] = field(default_factory=dict[str, Kept])
+    _keys: dict[str, books.Kept] = field(default_factory=dict[str, books.Kept])
     _plan: Plan = field(default_factory=Plan)
     _left: int = 0
     _asked: int = 0
@@ -121,13 +73,13 @@ class PayPalServer:
         match (request.method, *parts):
             case ("GET", "v2", "payments", "authorizations", reference):
                 given = self.authorizations.get(reference)
-                return wire.answer(200, _authorization(given)) if given else wire.missing()
+                return wire.answer(200, books.authorization(given)) if given else wire.missing()
             case ("GET", "v2", "payments", "captures", capture):
                 found = self.captures.get(capture)
                 return wire.answer(200, self._capture(found)) if found else wire.missing()
             case ("GET", "v2", "payments", "refunds", refund):
                 known = self.refunds.get(refund)
-                return wire.answer(200, _representation(known)) if known else wire.missing()
+                return wire.answer(200, books.representation(known)) if known else wire.missing()
             case ("GET", "v2", "checkout", "orders", order):
                 return self._order(order)
             case ("GET", "v1", "reporting", "transactions"):
@@ -170,22 +122,22 @@ class PayPalServer:
         if issue:
             return wire.error(422, "UNPROCESSABLE_ENTITY", "failed business validation", issue)
         answer = self._act(reference, action, body, plan)
-        self._keys[key] = Kept(answer, self.now)
+        self._keys[key] = books.Kept(answer, self.now)
         return self._faulty(plan, answer)
 
     def _act(self, reference: str, action: str, body: Doc, plan: Plan) -> Answer:
         # Prefer: return=representation, else id, status and links.
         if action == "refund":
             return wire.answer(
-                201, _representation(self._enter(self.captures[reference], body, plan))
+                201, books.representation(self._enter(self.captures[reference], body, plan))
             )
         authorization = self.authorizations[reference]
         if action == "void":
             authorization.status = "VOIDED"
-            return wire.answer(200, _authorization(authorization))
+            return wire.answer(200, books.authorization(authorization))
         authorization.status = "CAPTURED"
         amount = wire.minor(body["amount"]["value"], authorization.currency)
-        capture = Capture(
+        capture = books.Capture(
             self._id("C"), authorization.order, amount, authorization.currency, reference
         )
         self.captures[capture.id] = capture
@@ -205,7 +157,7 @@ class PayPalServer:
         amount = wire.minor(body["amount"]["value"], authorization.currency)
         return "MAX_CAPTURE_AMOUNT_EXCEEDED" if amount > authorization.amount else ""
 
-    def _issue_of_refund(self, capture: Capture, body: Doc) -> str:
+    def _issue_of_refund(self, capture: books.Capture, body: Doc) -> str:
         currency = body["amount"]["currency_code"]
         if currency != capture.currency:
             return "REFUND_CAPTURE_CURRENCY_MISMATCH"
@@ -218,9 +170,9 @@ class PayPalServer:
             return "REFUND_AMOUNT_EXCEEDED"
         return ""
 
-    def _enter(self, capture: Capture, body: Doc, plan: Plan) -> Refund:
+    def _enter(self, capture: books.Capture, body: Doc, plan: Plan) -> books.Refund:
         amount = wire.minor(body["amount"]["value"], capture.currency)
-        refund = Refund(
+        refund = books.Refund(
             self._id("R"),
             capture.id,
             body.get("custom_id"),
@@ -248,7 +200,7 @@ class PayPalServer:
             case _:
                 return answer
 
-    def _capture(self, capture: Capture) -> Doc:
+    def _capture(self, capture: books.Capture) -> Doc:
         refunded = self._refunded(capture)
         status = "COMPLETED" if refunded == 0 else "PARTIALLY_REFUNDED"
         up = f"authorizations/{capture.authorization}"
@@ -269,10 +221,10 @@ class PayPalServer:
             return wire.missing()
         ids = {one.id for one in captures}
         payments = {
-            "authorizations": [_authorization(one) for one in authorized],
+            "authorizations": [books.authorization(one) for one in authorized],
             "captures": [self._capture(one) for one in captures],
             "refunds": [
-                _representation(one) for one in self.refunds.values() if one.capture in ids
+                books.representation(one) for one in self.refunds.values() if one.capture in ids
             ],
         }
         unit = {"reference_id": "default", "payments": payments}
@@ -288,18 +240,18 @@ class PayPalServer:
         late = until + timedelta(seconds=1)
         found = [one for one in self.refunds.values() if since <= one.at <= late]
         pages = max(1, -(-len(found) // size))
-        shown = [_transaction(one) for one in found[(page - 1) * size : page * size]]
+        shown = [books.transaction(one) for one in found[(page - 1) * size : page * size]]
         return wire.answer(
             200,
             {"transaction_details": shown, "total_items": len(found), "total_pages": pages,
              "page": page},
         )  # fmt: skip
 
-    def _refunded(self, capture: Capture) -> int:
+    def _refunded(self, capture: books.Capture) -> int:
         return sum(
             one.amount
             for one in self.refunds.values()
-            if one.capture == capture.id and _STATES[one.status] != "failed"
+            if one.capture == capture.id and books.STATES[one.status] != "failed"
         )
 
     def _complain(self, words: str) -> Answer:
@@ -325,10 +277,10 @@ class PayPalServer:
     def pay(self, amount: int, currency: str, *, captured: bool) -> str:
         """As `SideDoor.pay`."""
         if not captured:
-            given = Authorization(self._id("A"), self._id("O"), amount, currency)
+            given = books.Authorization(self._id("A"), self._id("O"), amount, currency)
             self.authorizations[given.id] = given
             return given.id
-        capture = Capture(self._id("C"), self._id("O"), amount, currency)
+        capture = books.Capture(self._id("C"), self._id("O"), amount, currency)
         self.captures[capture.id] = capture
         return capture.id
 
@@ -386,7 +338,7 @@ class PayPalServer:
             held.append(Held(payment, payment, None, "cancel", amount, currency, "settled"))
         return held + [
             Held(one.id, payment, one.custom_id, "refund", one.amount, one.currency,
-                 _STATES[one.status])
+                 books.STATES[one.status])
             for one in self.refunds.values()
             if one.capture in {payment, *captures}
         ]  # fmt: skip
@@ -410,14 +362,14 @@ class PayPalServer:
         assert how == "unsigned"
         return replace(sent, headers={"content-type": "application/json"})
 
-    def _tell_of(self, refund: Refund) -> None:
+    def _tell_of(self, refund: books.Refund) -> None:
         events = {
             "PENDING": "PAYMENT.REFUND.PENDING",
             "COMPLETED": "PAYMENT.CAPTURE.REFUNDED",
             "FAILED": "PAYMENT.REFUND.FAILED",
             "CANCELLED": "PAYMENT.REFUND.FAILED",
         }
-        self._tell(events[refund.status], "refund", _representation(refund))
+        self._tell(events[refund.status], "refund", books.representation(refund))
 
     def _tell(self, event: str, kind: str, resource: Doc) -> None:
         # "Webhooks API", event: these fields.
@@ -442,54 +394,3 @@ class PayPalServer:
             "paypal-transmission-sig": wire.signature(transmission, at, wire.WEBHOOK_ID, body),
         }
         self._outbox.append(Sent(headers, body))
-
-
-def _authorization(given: Authorization) -> Doc:
-    # "Payments API v2", authorization.
-    return {
-        "id": given.id,
-        "status": given.status,
-        "amount": wire.money(given.amount, given.currency),
-        "supplementary_data": {"related_ids": {"order_id": given.order}},
-    }
-
-
-def _representation(refund: Refund) -> Doc:
-    doc = {
-        "id": refund.id,
-        "status": refund.status,
-        "amount": wire.money(refund.amount, refund.currency),
-        "create_time": wire.time(refund.at),
-        "update_time": wire.time(refund.at),
-        "links": [
-            {"href": f"https://api-m.paypal.com/v2/payments/refunds/{refund.id}", "rel": "self",
-             "method": "GET"},
-            {"href": f"https://api-m.paypal.com/v2/payments/captures/{refund.capture}",
-             "rel": "up", "method": "GET"},
-        ],
-    }  # fmt: skip
-    if refund.custom_id:
-        doc["custom_id"] = refund.custom_id
-    if refund.invoice_id:
-        doc["invoice_id"] = refund.invoice_id
-    if refund.status == "PENDING":
-        doc["status_details"] = {"reason": "ECHECK"}
-    return doc
-
-
-def _transaction(refund: Refund) -> Doc:
-    # "Transaction Search API v1", transaction_info: what went out is negative.
-    statuses = {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}
-    money = wire.money(refund.amount, refund.currency)
-    info = {
-        "transaction_id": refund.id,
-        "paypal_reference_id": refund.capture,
-        "paypal_reference_id_type": "TXN",
-        "transaction_event_code": "T1107",
-        "transaction_initiation_date": wire.time(refund.at).replace("Z", "+0000"),
-        "transaction_amount": {**money, "value": f"-{money['value']}"},
-        "transaction_status": statuses[refund.status],
-    }
-    if refund.custom_id:
-        info["custom_field"] = refund.custom_id
-    return {"transaction_info": info}

@@ -46,6 +46,7 @@ ISSUES = {
     "AUTHORIZATION_ALREADY_CAPTURED": "Authorization has already been captured.",
     "AUTHORIZATION_VOIDED": "A voided authorization cannot be captured or reauthorized.",
     "MAX_CAPTURE_AMOUNT_EXCEEDED": "Capture amount exceeds allowable limit.",
+    "PAYEE_ACCOUNT_RESTRICTED": "Payee account is restricted.",
     "PREVIOUSLY_CAPTURED": "Authorization has been previously captured and hence cannot be voided.",
     "PREVIOUSLY_VOIDED": "Authorization has been previously voided.",
     "CAPTURE_FULLY_REFUNDED": "The capture has already been fully refunded",
