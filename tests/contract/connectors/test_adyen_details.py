@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from refundry.domain.charge import OperationKind
-from refundry.processors.adyen import AdyenCredentials, AdyenProcessor
+from refundry.processors.adyen import AdyenCredentials, AdyenProcessor, read_answer
 from refundry.processors.contract import (
     Declined,
     Forged,
@@ -107,6 +107,28 @@ async def test_a_look_up_never_says_that_nothing_was_done(processor: AdyenProces
     assert isinstance(await processor.look_up(replace(asked, reference="PSP2")), InProgress)
     with pytest.raises(OSError, match="cannot list"):
         [refund async for refund in processor.refunds_since(NOW - timedelta(days=1))]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"reference": "another"},
+        {"paymentPspReference": "PSP000000000009A"},
+        {"status": "authorised"},
+        {"pspReference": None},
+    ],
+)
+def test_an_answer_about_something_else_is_no_acceptance(changed: Doc) -> None:
+    asked = submission(OperationKind.REFUND, 1000, "PSP000000000001A")
+    accepted = {
+        "status": "received",
+        "pspReference": "PSP000000000002A",
+        "paymentPspReference": "PSP000000000001A",
+        "reference": asked.key,
+        "amount": {"value": 1000, "currency": "EUR"},
+    }
+    assert isinstance(read_answer(asked, accepted), InProgress)
+    assert isinstance(read_answer(asked, accepted | changed), Unknown)
 
 
 async def test_the_check_tells_half_a_hmac_key(books: server.AdyenServer) -> None:

@@ -81,6 +81,22 @@ async def test_a_capture_by_others_is_not_taken_for_ours(
         assert declined.failure.code == "AUTHORIZATION_ALREADY_CAPTURED"
 
 
+async def test_a_refund_is_of_one_capture_and_of_the_right_one(
+    books: server.PayPalServer, processor: PayPalProcessor
+) -> None:
+    payment, other = (books.pay(1000, "EUR", captured=False) for _ in range(2))
+    books.authorizations[other].order = books.authorizations[payment].order
+    for one in (other, payment):
+        await processor.submit(submission(OperationKind.CAPTURE, 500, one, key=f"capture-{one}"))
+    refund = submission(OperationKind.REFUND, 500, payment)
+    assert isinstance(await processor.submit(refund), Settled)
+    (again,) = (one for one in books.captures.values() if one.authorization == payment)
+    books.captures["C-second"] = replace(again, id="C-second")
+    several = await processor.submit(replace(refund, key="second"))
+    assert isinstance(several, Unknown)
+    assert "2 captures" in several.error
+
+
 def captured_by_others(books: server.PayPalServer) -> str:
     payment = books.pay(1000, "EUR", captured=False)
     books.authorizations[payment].status = "CAPTURED"
