@@ -23,9 +23,10 @@ $(RUN): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $(RUN)
 
-$(DEV): $(RUN)
+$(DEV): $(RUN) sync/pyproject.toml
 	@echo "installing what the tests need into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
+	  --editable './sync[postgres,oscar]'
 	@touch $(DEV)
 
 serve: $(RUN) ## Run the service on 127.0.0.1:8080
@@ -43,7 +44,7 @@ test: $(DEV) ## Run the tests
 lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src tools
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src sync/src tools
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
@@ -87,4 +88,5 @@ stress: $(DEV) ## 10 million operations of the queue, 200,000 refunds: COUNT=200
 	$(BIN)/python -m tests.stress refunds --count $${COUNT:-200000}
 
 clean: ## Remove what was installed and cached, not the data
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info \
+	  sync/build sync/src/*.egg-info
