@@ -89,9 +89,7 @@ def ask(offer: Offer, kind: Kind, amount: Decimal | None, chosen: Iterable[Chose
             return Ask(type=kind, percent=Decimal(100))
         case "items":
             return Ask(lines=[_element(each) for each in chosen] or _refuse("Choose a line."))
-        case "fees":
-            return Ask(lines=_fees(offer, _positive(amount)))
-        case "shipping" | "duty":
+        case "shipping" | "duty" | "fees":
             return Ask(type=kind, amount=_positive(amount))
         case "amount":
             return Ask(amount=_positive(amount))
@@ -112,23 +110,3 @@ def _element(chosen: Chosen) -> dict[str, Any]:
     if chosen.amount is None:
         return element | {"percent": Decimal(100)}
     return element | {"amount": _positive(chosen.amount)}
-
-
-def _fees(offer: Offer, amount: Decimal) -> list[dict[str, Any]]:
-    """Fees line by line, as clients of the API do not all read a refund of an order's fees.
-
-    From the first line on, as far as each reaches; what is left over stands at the last, so that
-    Refundry says that it is too much.
-    """
-    elements: list[dict[str, Any]] = []
-    left = amount
-    for line in offer.lines:
-        has = sum((line.left.get(name, Decimal(0)) for name in COMPONENTS["fees"]), Decimal(0))
-        if has > 0 and left > 0:
-            taken = min(has, left)
-            elements.append({"itemId": line.id, "type": "fees", "amount": taken})
-            left -= taken
-    if not elements:
-        raise BadAsk("No fees are left to refund.")
-    elements[-1]["amount"] += left
-    return elements

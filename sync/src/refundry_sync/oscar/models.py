@@ -68,3 +68,13 @@ class Outgoing(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class SentNotice(models.Model):
+    """A notification that the customer was sent, so that its repetition is not sent again."""
+
+    notice_id = models.CharField(primary_key=True, max_length=255)
+    sent_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.notice_id

@@ -1,0 +1,78 @@
+"""The synchroniser of this shop: its store in the shop's own database, its calls into Oscar."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from refundry_sync.client import Client
+from refundry_sync.oscar.booking import book_change
+from refundry_sync.oscar.conf import conf
+from refundry_sync.oscar.mails import send_notice
+from refundry_sync.receiving import Reception
+from refundry_sync.receiving.django import endpoint
+from refundry_sync.sync.databases import Cursor, Place
+from refundry_sync.sync.settings import Settings
+from refundry_sync.sync.status import order_view
+from refundry_sync.sync.store import Store
+from refundry_sync.sync.synchroniser import Synchroniser
+from refundry_sync.sync.views import OrderRefundView
+
+# What the shop has to hear of; the webhook is to have these types.
+EVENT_TYPES = (
+    "refund.created", "refund.pending", "refund.pending_information", "refund.complete",
+    "refund.failed", "refund.updated",
+    "order.charge.refund.pending", "order.charge.refund.complete", "order.charge.refund.failed",
+    "order.accepted", "order.fulfilled", "order.complete", "order.updated", "order.refunded",
+    "order.chargeback", "order.dispute", "order.dispute.resolved",
+    "sales_transaction.created", "return.created", "return.updated",
+)  # fmt: skip
+# A person waits for the answer.
+_STAFF_SECONDS = 10.0
+
+
+@cache
+def shop_store() -> Store:
+    """The tables beside those of Oscar, in the same database."""
+    dialect = "postgresql" if connection.vendor == "postgresql" else "sqlite"
+    return Store(Place(_transaction, dialect, "format"))
+
+
+@cache
+def client() -> Client:
+    """For staff who wait, and for the worker, which repeats by itself."""
+    return Client(conf().url, conf().api_key, timeout=_STAFF_SECONDS, attempts=2,
+                  application="django-oscar")  # fmt: skip
+
+
+@cache
+def synchroniser() -> Synchroniser:
+    settings = Settings(tokens=tuple(conf().webhook_tokens) or ("-",), mode=conf().mode)  # type: ignore
+    return Synchroniser(
+        shop_store(), client(), settings, on_refund_change=book_change, notify=send_notice
+    )
+
+
+def known_view(refundry_id: str) -> OrderRefundView | None:
+    """What the shop knows of an order at Refundry, without asking there."""
+    with shop_store().transaction() as tx:
+        book = tx.find_book(refundry_id)
+    return None if book is None or book.order is None else order_view(book)
+
+
+@contextmanager
+def _transaction() -> Generator[Cursor]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        yield cursor
+
+
+def _receive(headers: Mapping[str, str], body: bytes) -> Reception:
+    answer = synchroniser().receive(headers, body, timezone.now())
+    return Reception(answer.status, answer.body)
+
+
+# What it answers for has to be committed by then.
+webhook: Any = transaction.non_atomic_requests(endpoint(_receive))
