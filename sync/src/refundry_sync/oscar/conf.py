@@ -46,6 +46,10 @@ class Conf:
         """The order's page in Refundry's dashboard."""
         return f"{self.browser_url}/dashboard/orders/{refundry_id}"
 
+    def refund_link(self, refund_id: str) -> str:
+        """The refund's page in Refundry's dashboard."""
+        return f"{self.browser_url}/dashboard/refunds/{refund_id}"
+
     def details_link(self, token: str) -> str:
         """Where a shopper leaves bank details."""
         return f"{self.browser_url}/offline-refund/{token}"

@@ -1,6 +1,6 @@
 """What the pages show: read from the shop's own store, but for what could be refunded now."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,9 @@ from refundry_sync.oscar.asking import Line, Offer
 from refundry_sync.oscar.conf import conf
 from refundry_sync.oscar.facts import known_order, line_id
 from refundry_sync.oscar.models import Outgoing, RefundryOrder
-from refundry_sync.oscar.synchronising import client, known_view, synchroniser
+from refundry_sync.oscar.synchronising import client, known_view, shop_store
+from refundry_sync.sync.finding import FoundRefund, find_in_store, refunds_of_book
+from refundry_sync.sync.views import Book
 
 # States of an order that has been complete: a return or a dispute may have followed.
 COMPLETE = frozenset({"complete", "returned", "dispute"})
@@ -161,8 +163,8 @@ def customer_refunds(order: Any) -> CustomerRefunds | None:
     known = RefundryOrder.objects.filter(order=order).first()
     if known is None:
         return None
-    rows = [row for row in refund_rows(order_id=known.refundry_id) if row.state in words.STATES]
-    rows = [row for row in rows if row.state not in ("refused", "sending", "unknown")]
+    # A request without a refund is the shop's own affair.
+    rows = [row for row in refund_rows(order_id=known.refundry_id) if row.id]
     view = known_view(known.refundry_id)
     if view is None or (not rows and view.refund_status == "none"):
         return None
@@ -170,22 +172,47 @@ def customer_refunds(order: Any) -> CustomerRefunds | None:
     return CustomerRefunds(status, view.refunded_amount, rows)
 
 
-def refund_rows(**wanted: Any) -> list[Row]:
-    """Newest first. wanted: as for `find_refunds`."""
-    found = list(synchroniser().find_refunds(**wanted))
-    return list(_rows(found))
+def refund_rows(
+    *, order_id: str | None = None, refund_id: str | None = None, state: str | None = None
+) -> list[Row]:
+    """Refunds and refused requests as the shop knows them, newest first; of one order, or all."""
+    with shop_store().transaction() as tx:
+        if refund_id is not None:
+            order_id = tx.order_of_refund(refund_id) or ""
+        if order_id is None:
+            found = find_in_store(tx, state)
+        else:
+            book = tx.find_book(order_id) or Book(order_id=order_id)
+            found = refunds_of_book(book, tx.requests_of(order_id))
+    chosen = [
+        each
+        for each in found
+        if state in (None, each.state) and refund_id in (None, each.refund_id)
+    ]
+    ids = {each.order_id for each in chosen}
+    known = RefundryOrder.objects.filter(refundry_id__in=ids).values_list(
+        "refundry_id", "order__number"
+    )
+    numbers = dict(known)
+    return [_row(each, numbers.get(each.order_id, "")) for each in chosen]
 
 
-def _rows(found: Iterable[Any]) -> Iterable[Row]:
-    ids = {each.order_id for each in found}
-    numbers = {
-        known.refundry_id: known.order
-        for known in RefundryOrder.objects.filter(refundry_id__in=ids).select_related("order")
-    }
-    for each in found:
-        order = numbers.get(each.order_id)
-        yield _row(each, order)
-
-
-def _row(found: Any, order: Any) -> Row:
-    raise NotImplementedError
+def _row(found: FoundRefund, number: str) -> Row:
+    document = found.refund.document if found.refund else {}
+    token = (document.get("tokenInformation") or {}).get("token")
+    reasons = "; ".join(each.message for each in found.problems)
+    kind = str(document.get("type") or ("items" if document.get("items") else ""))
+    return Row(
+        id=found.refund_id or "",
+        order_id=found.order_id,
+        number=number,
+        link=conf().refund_link(found.refund_id) if found.refund_id else "",
+        requested=found.made_time,
+        type=str(words.TYPES.get(kind, kind)) if found.refund else "",
+        amount=found.amount,
+        refunded=found.refunded_amount if found.refund else None,
+        currency=found.currency or "",
+        state=found.state,
+        reason=words.reason(found.failure_reason) or reasons,
+        details_link=conf().details_link(token) if token else "",
+    )

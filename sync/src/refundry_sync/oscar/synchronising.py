@@ -65,6 +65,9 @@ def known_view(refundry_id: str) -> OrderRefundView | None:
 
 @contextmanager
 def _transaction() -> Generator[Cursor]:
+    # Threads of the worker keep their connections, also over a restart of the database.
+    if connection.errors_occurred:
+        connection.close_if_unusable_or_obsolete()
     with transaction.atomic(), connection.cursor() as cursor:
         yield cursor
 

@@ -150,11 +150,9 @@ def _ask_for(order: Any, request_id: str, ask: Ask, reason: str) -> list[str]:
 
 
 def _found(query: str, state: str) -> list[pages.Row]:
-    wanted = {"state": state} if state else {}
     if not query:
-        return pages.refund_rows(**wanted)
+        return pages.refund_rows(state=state or None)
     known = RefundryOrder.objects.filter(order__number=query).first()
     if known is not None:
-        return pages.refund_rows(order_id=known.refundry_id, **wanted)
-    rows = pages.refund_rows(refund_id=query, **wanted)
-    return rows or pages.refund_rows(order_id=query, **wanted)
+        return pages.refund_rows(order_id=known.refundry_id, state=state or None)
+    return pages.refund_rows(refund_id=query, state=state or None)

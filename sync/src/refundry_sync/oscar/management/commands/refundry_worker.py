@@ -1,4 +1,4 @@
-"""`manage.py refundry_worker`: tells Refundry of orders, and works off what it tells the shop."""
+"""`manage.py refundry_worker`: tells Refundry of orders, and works off what comes back."""
 
 import logging
 import signal
@@ -28,6 +28,7 @@ class Command(BaseCommand):
         stopping = threading.Event()
         if options["once"]:
             _turn(0)
+            synchroniser().process_due(timezone.now())
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
@@ -48,6 +49,5 @@ def _turn(number: int) -> None:
         if number % _TURNS_BETWEEN_SEARCHES == 0:
             outbox.find_missed(timezone.now())
         outbox.send_due(client(), timezone.now())
-        synchroniser().process_due(timezone.now())
     except Exception:
         _log.exception("a turn failed")

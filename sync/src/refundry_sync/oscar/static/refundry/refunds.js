@@ -60,7 +60,10 @@
   }
 
   prepare(document);
-  for (const panel of document.querySelectorAll("[data-refundry-panel]")) {
-    load(panel);
-  }
+  // The amounts are asked of Refundry only when somebody looks at them.
+  window.jQuery(document).on("shown.bs.tab", (event) => {
+    const pane = document.querySelector(event.target.getAttribute("href"));
+    const panel = pane && pane.querySelector("[data-refundry-panel]");
+    if (panel) load(panel);
+  });
 })();

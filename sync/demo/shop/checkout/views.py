@@ -1,0 +1,37 @@
+"""The payment's step: one of a few ways to pay, kept with the order as its payment source."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from oscar.apps.checkout.views import PaymentDetailsView as OscarPaymentDetailsView
+from oscar.core.loading import get_model
+
+from shop.paying import WAYS
+
+
+class PaymentDetailsView(OscarPaymentDetailsView):
+    """Shows the ways to pay, and takes the one that was chosen along to the order."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        way = self.request.POST.get("way", "visa")
+        return {"ways": WAYS, "way": way, **super().get_context_data(**kwargs)}
+
+    def handle_place_order_submission(self, request: HttpRequest) -> HttpResponse:
+        way = request.POST.get("way", "visa")
+        submission = self.build_submission(payment_kwargs={"way": way if way in WAYS else "visa"})
+        return self.submit(**submission)
+
+    def handle_payment(self, order_number: Any, total: Any, **kwargs: Any) -> None:
+        way = kwargs["way"]
+        source_type, _ = get_model("payment", "SourceType").objects.get_or_create(
+            code=way, defaults={"name": WAYS[way][0]}
+        )
+        source = get_model("payment", "Source")(
+            source_type=source_type,
+            currency=total.currency,
+            amount_allocated=total.incl_tax,
+            reference=way,
+        )
+        self.add_payment_source(source)
+        self.add_payment_event("Authorised", total.incl_tax, reference=way)
