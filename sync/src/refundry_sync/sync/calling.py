@@ -10,6 +10,7 @@ import msgspec
 from refundry_sync.sync.announcing import CHANGE
 from refundry_sync.sync.documents import (
     amount_of,
+    object_of,
     objects_of,
     optional_text,
     read_view,
@@ -78,7 +79,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _token_information(self) -> Document:
-        return (self.refund.document.get("tokenInformation") if self.refund else None) or {}
+        return object_of(self.refund.document, "tokenInformation") if self.refund else {}
 
 
 Notify = Callable[[str, Notification], object]
@@ -174,7 +175,7 @@ class Caller:
 
 
 def _paid_through(source: Document, record: Document) -> PaidBack:
-    card = source.get("creditCard") or {}
+    card = object_of(source, "creditCard")
     return PaidBack(
         amount=amount_of(record, "amount"),
         type=optional_text(source, "type"),

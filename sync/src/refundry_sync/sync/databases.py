@@ -88,7 +88,7 @@ def postgres(address: str) -> Place:
 
 
 def place_at(url: str) -> Place:
-    """memory:, sqlite:///relative.db, sqlite:////absolute.db or postgresql://... Raises ValueError."""
+    """memory:, sqlite:///<path of a file> or postgresql://... Raises ValueError."""
     if url == "memory:":
         return memory()
     scheme, _, rest = url.partition("://")

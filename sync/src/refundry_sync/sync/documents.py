@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -85,6 +85,11 @@ def optional_amount(document: Document, field: str) -> Decimal | None:
     return amount_of(document, field) if document.get(field) is not None else None
 
 
+def plain(amount: Decimal) -> str:
+    """An amount as text, without zeros that say nothing, so that equal ones look equal."""
+    return f"{amount.normalize():f}"
+
+
 def time_of(document: Document, field: str) -> datetime:
     try:
         return read_time(text_of(document, field))
@@ -98,6 +103,12 @@ def read_time(text: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def object_of(document: Document, field: str) -> Document:
+    """An object within; an absent one is empty."""
+    value = document.get(field)
+    return {} if value is None else _object(value, field)
+
+
 def objects_of(document: Document, field: str) -> list[Document]:
     """The objects in an array; an absent one is empty."""
     value = document.get(field)
@@ -105,11 +116,11 @@ def objects_of(document: Document, field: str) -> list[Document]:
         return []
     if not isinstance(value, list):
         raise Malformed(field)
-    items: list[object] = value
+    items = cast(list[object], value)
     return [_object(item, field) for item in items]
 
 
 def _object(value: object, field: str) -> Document:
     if not isinstance(value, dict):
         raise Malformed(field)
-    return value
+    return cast(Document, value)

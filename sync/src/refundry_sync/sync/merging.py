@@ -12,6 +12,7 @@ import msgspec
 
 from refundry_sync.sync.documents import (
     amount_of,
+    object_of,
     objects_of,
     optional_amount,
     optional_text,
@@ -104,7 +105,7 @@ def merge_refunds(known: RefundView, seen: RefundView) -> RefundView:
     A late failure lowers what a refund has paid and nothing raises it, so of two successes the
     smaller one is the later truth, whatever is known of their times.
     """
-    newer = max(known, seen, key=_refund_rank) if _refund_rank(known) != _refund_rank(seen) else seen
+    newer = seen if _refund_rank(seen) >= _refund_rank(known) else known
     spoken = known if known.metadata_stamp > seen.metadata_stamp else seen
     document = _with_metadata(newer.document, spoken.document)
     return msgspec.structs.replace(
@@ -239,7 +240,7 @@ def _snapshot(document: Document, stamp: Stamp) -> OrderSnapshot:
 
 def _means(document: Document) -> Document:
     """The charges and sources of an order, without their owners."""
-    payment = document.get("payment") or {}
+    payment = object_of(document, "payment")
     sources = [
         {field: value for field, value in source.items() if field != "owner"}
         for source in objects_of(payment, "sources")

@@ -68,9 +68,7 @@ def _parsed(
     return events, broken
 
 
-def _read(
-    remote: Remote, known: Book, events: Sequence[Event]
-) -> tuple[Reading, Failure | None]:
+def _read(remote: Remote, known: Book, events: Sequence[Event]) -> tuple[Reading, Failure | None]:
     """The order, if an event asks for it; its refunds, if `order.refunded` tells of one unknown."""
     reading = Reading(known)
     foreseen = known
@@ -113,9 +111,7 @@ def _book_events(
 
 
 def _event_step(event: Event, oldest_news: datetime) -> Step:
-    return Step(
-        lambda book: apply_event(book, event), event.created_time >= oldest_news, event
-    )
+    return Step(lambda book: apply_event(book, event), event.created_time >= oldest_news, event)
 
 
 def _after_try(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from refundry_sync.sync.documents import objects_of, text_of, time_of
+from refundry_sync.sync.documents import object_of, objects_of, text_of, time_of
 from refundry_sync.sync.merging import add_charge, add_order, add_refund, add_sale, read_stamp
 from refundry_sync.sync.remote import Remote
 from refundry_sync.sync.status import chargeback_amount, order_view, succeeded_amount
@@ -26,7 +26,7 @@ class Reading:
 def read_whole(remote: Remote, known: Book) -> Reading:
     """Everything that the API has of an order."""
     order = remote.order(known.order_id)
-    charges = objects_of(order.get("payment") or {}, "charges")
+    charges = objects_of(object_of(order, "payment"), "charges")
     paid_back = [charge for charge in charges if charge.get("refunded")]
     return Reading(
         known=known,

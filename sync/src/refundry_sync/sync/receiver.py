@@ -1,27 +1,19 @@
-"""Takes a webhook in: verified, put into the inbox, and answered before anything is done with it."""
+"""Takes a webhook in: verified, put into the inbox, answered, and only later worked on."""
 
 import base64
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from refundry_sync import signature
 from refundry_sync.errors import BadSignature
+from refundry_sync.receiving.reception import Reception
 from refundry_sync.sync.documents import Malformed, read_event, read_json, write_json
 from refundry_sync.sync.merging import HANDLED_TYPES
 from refundry_sync.sync.records import InboxEntry
 from refundry_sync.sync.settings import Settings
 from refundry_sync.sync.store import Store
 from refundry_sync.sync.views import Document, Event
-
-
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """The answer to a webhook; body: JSON, or nothing."""
-
-    status: int
-    body: bytes = b""
 
 
 def receive(

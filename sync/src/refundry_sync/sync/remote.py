@@ -9,8 +9,6 @@ from refundry_sync.sync.views import Document
 if TYPE_CHECKING:
     from refundry_sync.client import Client
 
-PAGE = 100
-
 
 class Remote(Protocol):
     """Every method raises ApiError, Unreachable or BadAnswer; lists give newest first."""
@@ -46,22 +44,22 @@ class ClientRemote:
         return self._client.sources.get(source_id).document
 
     def refunds_of(self, order_id: str) -> Iterator[Document]:
-        return (each.document for each in self._client.refunds.list(order_id=order_id, limit=PAGE))
+        return (each.document for each in self._client.refunds.list(order_id=order_id))
 
     def sales_of(self, order_id: str) -> Iterator[Document]:
-        sales = self._client.sales_transactions.list(order_id=order_id, limit=PAGE)
+        sales = self._client.sales_transactions.list(order_id=order_id)
         return (each.document for each in sales)
 
     def refunds_since(self, time: datetime) -> Iterator[Document]:
-        refunds = self._client.refunds.list(created_time_gte=time, limit=PAGE)
+        refunds = self._client.refunds.list(created_time_gte=time)
         return (each.document for each in refunds)
 
     def orders_since(self, time: datetime) -> Iterator[Document]:
-        orders = self._client.orders.list(updated_time_gte=time, limit=PAGE)
+        orders = self._client.orders.list(updated_time_gte=time)
         return (each.document for each in orders)
 
     def events_since(self, time: datetime, types: Sequence[str]) -> Iterator[Document]:
-        events = self._client.events.list(types=types, created_time_gte=time, limit=PAGE)
+        events = self._client.events.list(types=types, created_time_gte=time)
         return (each.document for each in events)
 
     def create_refund(self, body: Document, key: str) -> Document:

@@ -79,7 +79,7 @@ class Requester:
         """Ask for a refund. asked: fields of POST /refunds beyond the order and its currency.
 
         The same request_id gives the outcome of the first call; one without an answer is sent
-        again. Raises Unreachable or ApiError if not even the order could be read.
+        again. Whatever goes wrong is an outcome, not an exception.
         """
         with self._turn(order_id):
             with self._store.transaction() as tx:
@@ -103,18 +103,14 @@ class Requester:
     def _begin(
         self, request_id: str, order_id: str, asked: Mapping[str, Any], now: datetime
     ) -> RefundRequest:
-        """Write down what is to be sent before it is; a refusal of ours is written down, too."""
-        order = self._remote.order(order_id)
-        body = {"orderId": order_id, "currency": text_of(order, "currency"), **asked}
-        problems = () if _is_available(order, asked) else (NOT_AVAILABLE,)
+        """Write down what is to be sent, before anything is asked of the API."""
         request = RefundRequest(
             id=request_id,
             order_id=order_id,
-            body=write_json(body),
-            state="refused" if problems else "sending",
+            body=write_json({"orderId": order_id, **asked}),
+            state="sending",
             requested_time=now,
             due_time=now + self._settings.lease,
-            problems=problems,
         )
         with self._store.transaction() as tx:
             if tx.insert_request(request):
@@ -126,16 +122,38 @@ class Requester:
         if now - request.requested_time > RESEND_WITHIN:
             return self._update(msgspec.structs.replace(request, state="unknown"))
         try:
+            request = self._checked(request)
+            if request.state == "refused":
+                return request
             refund = self._remote.create_refund(read_json(request.body), request.id)
         except (Unreachable, ServerError, RateLimited, BadAnswer):
             return self._later(request, now)
         except ApiError as error:
             if isinstance(error, Conflict) and "idempotency_key_in_use" in error.codes:
                 return self._later(request, now)
-            return self._update(
-                msgspec.structs.replace(request, state="refused", problems=_problems(error))
-            )
+            return self._refuse(request, _problems(error))
         return self._accept(request, refund, now)
+
+    def _checked(self, request: RefundRequest) -> RefundRequest:
+        """The request after it was held against what is available, which is done once.
+
+        One that was sent already may have taken effect, and would not find its own amount left.
+        The currency, which only the order tells, is the mark that it was checked.
+        """
+        body = read_json(request.body)
+        if "currency" in body:
+            return request
+        order = self._remote.order(request.order_id)
+        if not _is_available(order, body):
+            return self._refuse(request, (NOT_AVAILABLE,))
+        body = {**body, "currency": text_of(order, "currency")}
+        return self._update(msgspec.structs.replace(request, body=write_json(body)))
+
+    def _refuse(
+        self, request: RefundRequest, problems: tuple[RequestProblem, ...]
+    ) -> RefundRequest:
+        refused = msgspec.structs.replace(request, state="refused", problems=problems)
+        return self._update(refused)
 
     def _accept(self, request: RefundRequest, refund: Document, now: datetime) -> RefundRequest:
         accepted = msgspec.structs.replace(

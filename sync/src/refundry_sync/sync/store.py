@@ -30,9 +30,7 @@ _CALL = (
     "o.id, o.order_id, o.line, o.number, o.kind, o.created_time, o.due_time, o.status, o.attempts,"
     " o.error, o.payload"
 )
-_REQUEST = (
-    "id, order_id, body, state, requested_time, due_time, attempts, refund_id, problems"
-)
+_REQUEST = "id, order_id, body, state, requested_time, due_time, attempts, refund_id, problems"
 
 
 class Store:
@@ -66,7 +64,7 @@ class Tx:
 
     def insert_event(self, entry: InboxEntry) -> bool:
         """False: the event is there already."""
-        return 1 == self._run(
+        return self._run(
             """
             INSERT INTO refundry_inbox (event_id, type, order_id, created_time, received_time,
                    due_time, status, attempts, error, payload)
@@ -76,7 +74,7 @@ class Tx:
             entry.event_id, entry.type, entry.order_id, to_text(entry.created_time),
             to_text(entry.received_time), to_text(entry.due_time), entry.status, entry.attempts,
             entry.error, entry.payload,
-        )  # fmt: skip
+        ) == 1  # fmt: skip
 
     def find_event(self, event_id: str) -> InboxEntry | None:
         rows = self._rows(f"SELECT {_ENTRY} FROM refundry_inbox WHERE event_id = ?", event_id)
@@ -231,14 +229,14 @@ class Tx:
 
     def claim_call(self, call: Outgoing, until: datetime) -> bool:
         """Whether it is ours until then; False: somebody else has it, or it is done."""
-        return 1 == self._run(
+        return self._run(
             """
             UPDATE refundry_outgoing
                SET due_time = ?, attempts = attempts + 1
              WHERE id = ? AND status = 'waiting' AND due_time = ?
             """,
             to_text(until), call.id, to_text(call.due_time),
-        )  # fmt: skip
+        ) == 1  # fmt: skip
 
     def update_call(self, call: Outgoing) -> None:
         self._run(
@@ -254,7 +252,7 @@ class Tx:
 
     def insert_request(self, request: RefundRequest) -> bool:
         """False: there is one of this id already."""
-        return 1 == self._run(
+        return self._run(
             """
             INSERT INTO refundry_requests (id, order_id, body, state, requested_time, due_time,
                    attempts, refund_id, problems)
@@ -264,7 +262,7 @@ class Tx:
             request.id, request.order_id, request.body, request.state,
             to_text(request.requested_time), to_text(request.due_time), request.attempts,
             request.refund_id, write_json(request.problems),
-        )  # fmt: skip
+        ) == 1  # fmt: skip
 
     def find_request(self, request_id: str) -> RefundRequest | None:
         rows = self._rows(f"SELECT {_REQUEST} FROM refundry_requests WHERE id = ?", request_id)
@@ -274,11 +272,11 @@ class Tx:
         self._run(
             """
             UPDATE refundry_requests
-               SET state = ?, due_time = ?, attempts = ?, refund_id = ?, problems = ?
+               SET body = ?, state = ?, due_time = ?, attempts = ?, refund_id = ?, problems = ?
              WHERE id = ?
             """,
-            request.state, to_text(request.due_time), request.attempts, request.refund_id,
-            write_json(request.problems), request.id,
+            request.body, request.state, to_text(request.due_time), request.attempts,
+            request.refund_id, write_json(request.problems), request.id,
         )  # fmt: skip
 
     def due_requests(self, now: datetime, limit: int) -> list[RefundRequest]:
@@ -325,7 +323,7 @@ class Tx:
               FROM refundry_outgoing
              WHERE status = 'dead'
              UNION ALL
-            SELECT 'request', id, order_id, attempts, 'no answer within a day', requested_time AS t
+            SELECT 'request', id, order_id, attempts, 'no answer in a day', requested_time AS t
               FROM refundry_requests
              WHERE state = 'unknown'
              ORDER BY t DESC
