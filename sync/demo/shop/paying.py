@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from oscar.core.loading import get_model
+
 # Code -> what the customer reads, and the source of payment as Refundry is told of it.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "visa": ("Visa card", {"creditCard": {"number": "4444 2222 3333 1111"}}),
@@ -15,6 +17,19 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "wire-transfer": ("Bank transfer (refunds ask for bank details)", {}),
 }
+
+
+def payment_source(way: str, total: Any) -> Any:
+    """Oscar's record of how an order was paid, not stored yet. total: a price of Oscar's."""
+    source_type, _ = get_model("payment", "SourceType").objects.get_or_create(
+        code=way, defaults={"name": WAYS[way][0]}
+    )
+    return get_model("payment", "Source")(
+        source_type=source_type,
+        currency=total.currency,
+        amount_allocated=total.incl_tax,
+        reference=way,
+    )
 
 
 def with_payment(order: Any, body: dict[str, Any]) -> dict[str, Any]:

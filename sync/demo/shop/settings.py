@@ -32,7 +32,7 @@ INSTALLED_APPS = [
     "refundry_sync.oscar.apps.RefundryConfig",
     "oscar.config.Shop",
     "oscar.apps.analytics.apps.AnalyticsConfig",
-    "shop.checkout.apps.CheckoutConfig",
+    "oscar.apps.checkout.apps.CheckoutConfig",
     "oscar.apps.address.apps.AddressConfig",
     "oscar.apps.shipping.apps.ShippingConfig",
     "oscar.apps.catalogue.apps.CatalogueConfig",
@@ -118,6 +118,8 @@ HAYSTACK_CONNECTIONS = {"default": {"ENGINE": "haystack.backends.simple_backend.
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = FOLDER / "mails"
 
+OSCAR_DYNAMIC_CLASS_LOADER = "shop.loading.class_loader"
+OSCAR_THUMBNAILER = "shop.thumbnails.AsTheyAre"
 OSCAR_SHOP_NAME = "Northwind Outdoor"
 OSCAR_SHOP_TAGLINE = "a demo"
 OSCAR_DEFAULT_CURRENCY = "EUR"

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
-
 from oscar.core.application import OscarDashboardConfig
 
 PERMISSION = "refundry_oscar.refunds"
@@ -18,7 +17,7 @@ class RefundryConfig(OscarDashboardConfig):
     namespace = "refundry"
     verbose_name = _("Refundry")
     default_auto_field = "django.db.models.BigAutoField"
-    default_permissions = ["is_staff", PERMISSION]
+    default_permissions = ["is_staff", PERMISSION]  # noqa: RUF012
 
     def ready(self) -> None:
         from refundry_sync.oscar.signals import connect

@@ -80,7 +80,7 @@ class Chosen:
     amount: Decimal | None = None
 
 
-def ask(offer: Offer, kind: Kind, amount: Decimal | None, chosen: Iterable[Chosen]) -> Ask:
+def ask(kind: Kind, amount: Decimal | None, chosen: Iterable[Chosen]) -> Ask:
     """The request for what was filled in. Raises BadAsk."""
     match kind:
         case "complete":

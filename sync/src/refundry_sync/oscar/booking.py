@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-
 from oscar.core.loading import get_model
 
 from refundry_sync.oscar.facts import line_id
@@ -16,7 +15,7 @@ REFUNDED = "Refund"
 _CENTS = Decimal("0.01")
 
 
-def book_change(order: OrderRefundView, refund: RefundView | None, *, change_id: str) -> None:
+def book_change(order: OrderRefundView, refund: RefundView | None, **_: str) -> None:
     """Store what is new. Harmless if it comes twice; orders of other shops are passed over."""
     known = RefundryOrder.objects.filter(refundry_id=order.order_id).select_related("order").first()
     if known is None:
@@ -45,9 +44,7 @@ def _book_payment(order: Any, refund: RefundView) -> None:
         event.save()
         return
     event_type, _ = get_model("order", "PaymentEventType").objects.get_or_create(name=REFUNDED)
-    event = order.payment_events.create(
-        event_type=event_type, amount=amount, reference=refund.id
-    )
+    event = order.payment_events.create(event_type=event_type, amount=amount, reference=refund.id)
     _name_lines(order, event, refund)
 
 

@@ -95,7 +95,7 @@ class RefundForm:
             for row in self.rows
             if row.quantity
         ]
-        return ask(self.offer, kind, amount, chosen if kind == "items" else ())
+        return ask(kind, amount, chosen if kind == "items" else ())
 
     def _option(self, kind: Kind) -> Option:
         available = self.offer.of(kind)

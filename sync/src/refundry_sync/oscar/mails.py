@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
-
 from oscar.core.loading import get_class
 
 from refundry_sync.oscar.conf import conf

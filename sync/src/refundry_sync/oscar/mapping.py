@@ -12,8 +12,11 @@ from typing import Any
 # Currencies without a minor unit (ISO 4217). Oscar stores two decimals whatever the currency, so
 # those with three need no entry: no amount of theirs is finer than what two decimals hold.
 _WHOLE = frozenset(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()
-)
+    (
+        "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND",
+        "VUV", "XAF", "XOF", "XPF",
+    )
+)  # fmt: skip
 _SOURCE_TYPE = re.compile(r"[a-z][A-Za-z0-9]{0,39}", re.ASCII)
 _SECONDARY = "customerCredit"
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

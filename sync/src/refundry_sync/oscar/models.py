@@ -21,7 +21,7 @@ class RefundryOrder(models.Model):
     class Meta:
         verbose_name = _("Order at Refundry")
         verbose_name_plural = _("Orders at Refundry")
-        permissions = [("refunds", "DigitalRiver Connector – Refunds")]
+        permissions = (("refunds", "DigitalRiver Connector – Refunds"),)
 
     def __str__(self) -> str:
         return self.refundry_id
@@ -56,15 +56,15 @@ class Outgoing(models.Model):
     class Meta:
         verbose_name = _("Request to Refundry")
         verbose_name_plural = _("Requests to Refundry")
-        constraints = [
+        constraints = (
             models.CheckConstraint(
                 condition=Q(kind="order") | Q(shipping_event__isnull=False),
                 name="refundry_shipment_has_its_event",
-            )
-        ]
-        indexes = [
-            models.Index(F("due_at"), condition=Q(sent_at=None, refused=""), name="refundry_due")
-        ]
+            ),
+        )
+        indexes = (
+            models.Index(F("due_at"), condition=Q(sent_at=None, refused=""), name="refundry_due"),
+        )
 
     def __str__(self) -> str:
         return self.key

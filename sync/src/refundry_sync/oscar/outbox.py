@@ -15,7 +15,6 @@ import msgspec
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
-
 from oscar.core.loading import get_model
 
 from refundry_sync.errors import ApiError, BadAnswer, RateLimited, ServerError, Unreachable

@@ -137,9 +137,7 @@ def offer(order: Any) -> tuple[Offer | None, str]:
     except ApiError as error:
         return None, "; ".join(each.message for each in error.problems) or str(error)
     titles = {line_id(order, line): line for line in order.lines.all()}
-    lines = [
-        _line(each, titles[each.item_id]) for each in preview.lines if each.item_id in titles
-    ]
+    lines = [_line(each, titles[each.item_id]) for each in preview.lines if each.item_id in titles]
     return Offer(
         order.currency,
         document["availableToRefundAmount"],
@@ -152,9 +150,7 @@ def offer(order: Any) -> tuple[Offer | None, str]:
 
 def _line(found: Any, line: Any) -> Line:
     """What the preview takes of the line and what it leaves are together what is there."""
-    left = {
-        name: getattr(found.components, name) + getattr(found.left, name) for name in _CELLS
-    }
+    left = {name: getattr(found.components, name) + getattr(found.left, name) for name in _CELLS}
     return Line(found.item_id, line.title, line.quantity, left)
 
 

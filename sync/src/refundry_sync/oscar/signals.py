@@ -9,7 +9,6 @@ from typing import Any
 
 from django.db import DatabaseError
 from django.db.models.signals import post_save
-
 from oscar.apps.order.signals import order_placed
 from oscar.core.loading import get_model
 

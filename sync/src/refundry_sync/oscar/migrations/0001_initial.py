@@ -5,57 +5,118 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('order', '0021_billingaddress_code_shippingaddress_code'),
+        ("order", "0021_billingaddress_code_shippingaddress_code"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SentNotice',
+            name="SentNotice",
             fields=[
-                ('notice_id', models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ('sent_at', models.DateTimeField(auto_now_add=True)),
+                ("notice_id", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("sent_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='RefundryOrder',
+            name="RefundryOrder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('refundry_id', models.CharField(max_length=128, unique=True, verbose_name='Refundry ID')),
-                ('refund_status', models.CharField(default='none', max_length=32, verbose_name='Refund status')),
-                ('refunded_amount', models.DecimalField(decimal_places=3, default=0, max_digits=15, verbose_name='Refunded amount')),
-                ('order', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='refundry', to='order.order', verbose_name='Order')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "refundry_id",
+                    models.CharField(max_length=128, unique=True, verbose_name="Refundry ID"),
+                ),
+                (
+                    "refund_status",
+                    models.CharField(default="none", max_length=32, verbose_name="Refund status"),
+                ),
+                (
+                    "refunded_amount",
+                    models.DecimalField(
+                        decimal_places=3, default=0, max_digits=15, verbose_name="Refunded amount"
+                    ),
+                ),
+                (
+                    "order",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="refundry",
+                        to="order.order",
+                        verbose_name="Order",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'Order at Refundry',
-                'verbose_name_plural': 'Orders at Refundry',
-                'permissions': [('refunds', 'DigitalRiver Connector – Refunds')],
+                "verbose_name": "Order at Refundry",
+                "verbose_name_plural": "Orders at Refundry",
+                "permissions": [("refunds", "DigitalRiver Connector – Refunds")],
             },
         ),
         migrations.CreateModel(
-            name='Outgoing',
+            name="Outgoing",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('order', 'order'), ('shipment', 'shipment')], max_length=16)),
-                ('key', models.CharField(max_length=128, unique=True)),
-                ('body', models.TextField(blank=True)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('due_at', models.DateTimeField()),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('refused', models.TextField(blank=True)),
-                ('trouble', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='refundry_outgoing', to='order.order')),
-                ('shipping_event', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='order.shippingevent')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("order", "order"), ("shipment", "shipment")], max_length=16
+                    ),
+                ),
+                ("key", models.CharField(max_length=128, unique=True)),
+                ("body", models.TextField(blank=True)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("due_at", models.DateTimeField()),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("refused", models.TextField(blank=True)),
+                ("trouble", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="refundry_outgoing",
+                        to="order.order",
+                    ),
+                ),
+                (
+                    "shipping_event",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="order.shippingevent",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'Request to Refundry',
-                'verbose_name_plural': 'Requests to Refundry',
-                'indexes': [models.Index(models.F('due_at'), condition=models.Q(('refused', ''), ('sent_at', None)), name='refundry_due')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('kind', 'order'), ('shipping_event__isnull', False), _connector='OR'), name='refundry_shipment_has_its_event')],
+                "verbose_name": "Request to Refundry",
+                "verbose_name_plural": "Requests to Refundry",
+                "indexes": [
+                    models.Index(
+                        models.F("due_at"),
+                        condition=models.Q(("refused", ""), ("sent_at", None)),
+                        name="refundry_due",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("kind", "order"), ("shipping_event__isnull", False), _connector="OR"
+                        ),
+                        name="refundry_shipment_has_its_event",
+                    )
+                ],
             },
         ),
     ]

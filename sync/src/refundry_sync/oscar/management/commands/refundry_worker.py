@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--pause", type=float, default=1.0, help="Seconds between turns.")
         parser.add_argument("--once", action="store_true", help="Do what is due, and end.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_: Any, **options: Any) -> None:
         stopping = threading.Event()
         if options["once"]:
             _turn(0)

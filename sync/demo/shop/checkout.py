@@ -3,11 +3,9 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-
 from oscar.apps.checkout.views import PaymentDetailsView as OscarPaymentDetailsView
-from oscar.core.loading import get_model
 
-from shop.paying import WAYS
+from shop.paying import WAYS, payment_source
 
 
 class PaymentDetailsView(OscarPaymentDetailsView):
@@ -23,15 +21,5 @@ class PaymentDetailsView(OscarPaymentDetailsView):
         return self.submit(**submission)
 
     def handle_payment(self, order_number: Any, total: Any, **kwargs: Any) -> None:
-        way = kwargs["way"]
-        source_type, _ = get_model("payment", "SourceType").objects.get_or_create(
-            code=way, defaults={"name": WAYS[way][0]}
-        )
-        source = get_model("payment", "Source")(
-            source_type=source_type,
-            currency=total.currency,
-            amount_allocated=total.incl_tax,
-            reference=way,
-        )
-        self.add_payment_source(source)
-        self.add_payment_event("Authorised", total.incl_tax, reference=way)
+        self.add_payment_source(payment_source(kwargs["way"], total))
+        self.add_payment_event("Authorised", total.incl_tax, reference=kwargs["way"])

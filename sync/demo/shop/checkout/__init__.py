@@ -1,1 +1,0 @@
-"""The checkout of the demo: Oscar's, with a step for the payment and prices with tax."""

@@ -1,0 +1,64 @@
+"""One Refundry and one shop for all, and people who come to both with a browser."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.support.browser import Tab, launch
+from tests.support.service import Service
+from tests.support.shop import PASSWORD, STAFF, Shop
+from tests.support.webhooks import LOOPBACK
+
+
+class Visit(Protocol):
+    """Opens a tab of the shop. email: who is signed in; None: nobody."""
+
+    def __call__(self, email: str | None = STAFF) -> Tab: ...
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    with Service(env={"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": LOOPBACK}) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def shop(service: Service) -> Iterator[Shop]:
+    with Shop(service) as shop:
+        yield shop
+
+
+# Ended with each module: while it is open, no test with a loop of its own can run.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-testid")
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(shop: Shop, browser: Browser) -> Iterator[Visit]:
+    """Tabs of the shop; in the end: nothing was asked of others, and no script complained."""
+    tabs: list[Tab] = []
+
+    def come(email: str | None = STAFF) -> Tab:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        tab = Tab(context.new_page(), shop.url)
+        tabs.append(tab)
+        if email is not None:
+            tab.go("/accounts/login/")
+            tab.page.locator("#id_login-username").fill(email)
+            tab.page.locator("#id_login-password").fill(PASSWORD)
+            tab.page.locator("button[name=login_submit]").click()
+            tab.page.wait_for_url(lambda url: "/login/" not in url)
+        return tab
+
+    yield come
+    for tab in tabs:
+        tab.page.context.close()
+    assert [tab.strangers() for tab in tabs if tab.strangers()] == []
+    assert [tab.complaints for tab in tabs if tab.complaints] == []

@@ -1,0 +1,220 @@
+"""Refunds in a shop of django-oscar, as its customers and its staff see them."""
+
+import pytest
+
+from tests.oscar.conftest import Visit
+from tests.support.browser import Tab
+from tests.support.disputes import charge_back
+from tests.support.fixtures import refund
+from tests.support.http import money
+from tests.support.shop import CLERK, CUSTOMER, Shop, until
+
+
+def buy(tab: Tab, slug: str, way: str) -> str:
+    """From the product's page to the order's number, as a customer does."""
+    page = tab.page
+    tab.go("/catalogue/")
+    page.get_by_role("link", name=slug).first.click()
+    page.get_by_role("button", name="Add to basket").first.click()
+    tab.go("/checkout/shipping-address/")
+    for name, text in (
+        ("first_name", "Ana"), ("last_name", "Lind"), ("line1", "Hafenstraße 12"),
+        ("line4", "Hamburg"), ("postcode", "20457"),
+    ):  # fmt: skip
+        page.locator(f"#id_{name}").fill(text)
+    page.get_by_role("button", name="Continue").click()
+    tab.click(f"way-{way}")
+    page.locator("#view_preview").click()
+    page.locator("#place-order").click()
+    heading = page.locator("#default").inner_text()
+    return heading.split("order number is ")[1].split()[0].rstrip(".")
+
+
+def ship(tab: Tab, number: str) -> None:
+    """On the order's page of Oscar's dashboard: all its lines have left."""
+    page = tab.page
+    tab.go(f"/dashboard/orders/{number}/")
+    for box in page.locator("input[name=selected_line]").all():
+        box.check()
+    page.locator("#shipping_event_check").check()
+    page.locator("#shipping_event_type_select").select_option("shipped")
+    page.get_by_role("button", name="Go!").click()
+    page.get_by_text("Shipped").first.wait_for()
+
+
+def open_refunds(tab: Tab, number: str) -> None:
+    """The Refunds tab of an order."""
+    tab.go(f"/dashboard/orders/{number}/")
+    tab.click("tab-refunds")
+    tab.find("refundry-panel").wait_for()
+
+
+def states(tab: Tab) -> list[str]:
+    return [row[5] for row in tab.rows("refunds") if len(row) > 5]
+
+
+def wait_for_state(tab: Tab, state: str) -> None:
+    """Until the newest refund on the open page has a state, without touching the page."""
+    tab.find("refunds").locator(f"tbody tr:first-child:has-text('{state}')").wait_for()
+
+
+def test_buy_ship_and_refund_half(shop: Shop, visit: Visit) -> None:
+    """The customer buys in the browser; staff ship, refund half, and see what becomes of it."""
+    customer, staff = visit(CUSTOMER), visit()
+    number = buy(customer, "Hiking boots", "visa")
+    # 125.21 net with 19 %: 149.00; delivery 5.00, packaging 1.00.
+    until(lambda: shop.api.get(f"/orders/{number}").status_code == 200)
+    assert shop.order(number)["totalAmount"] == money("155.00")
+    tab = staff
+    tab.go(f"/dashboard/orders/{number}/")
+    assert tab.find("action-refunds").get_attribute("aria-disabled") == "true"
+    ship(staff, number)
+    order = shop.complete(number)
+    assert order["capturedAmount"] == money("155.00")
+    open_refunds(staff, number)
+    assert staff.read("available-complete") == "154.00 EUR"
+    assert staff.read("available-fees") == "1.00 EUR"
+    staff.find("amount-amount").fill("77.50")
+    staff.fill("refund-reason", "requested_by_customer")
+    staff.click("refund-submit")
+    wait_for_state(staff, "Pending")
+    assert staff.read("refund-status") == "Refund pending"
+    assert staff.read("available") == "77.50 EUR"
+    shop.settle()
+    wait_for_state(staff, "Succeeded")
+    staff.page.get_by_test_id("refund-status").get_by_text("Partially refunded").wait_for()
+    assert staff.read("refunded") == "77.50 EUR"
+    customer.go(f"/accounts/orders/{number}/")
+    assert customer.read("customer-status") == "Partially refunded"
+    assert customer.read("customer-refunded") == "77.50 EUR"
+    until(lambda: len(shop.mails(number, "is on its way")) == 1)
+    (mail,) = shop.mails(number, "is on its way")
+    assert "77.50 EUR" in mail.get_payload()
+    assert "ending in 1111" in mail.get_payload()
+    assert len(shop.mails(number, "^Your refund for order")) == 1
+
+
+def test_a_refund_that_fails_says_why(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("tent-two", 1)], "visa-refund-fails")
+    shop.complete(number)
+    tab = visit()
+    open_refunds(tab, number)
+    tab.click("kind-complete")
+    tab.click("refund-submit")
+    wait_for_state(tab, "Pending")
+    shop.settle()
+    wait_for_state(tab, "Failed")
+    assert "The card has expired or was cancelled." in tab.rows("refunds")[0]
+    until(lambda: len(shop.mails(number, "^Your refund")) == 2)
+    texts = [mail.get_payload() for mail in shop.mails(number, "^Your refund")]
+    assert any("could not pay out" in text for text in texts)
+    assert not any("expired" in text for text in texts)
+    customer = visit(CUSTOMER)
+    customer.go(f"/accounts/orders/{number}/")
+    assert (
+        customer.read("customer-status") == "Your refund could not be paid out. Please contact us."
+    )
+    assert "expired" not in customer.page.locator("main, #content_inner").first.inner_text()
+
+
+def test_a_chargeback_changes_the_status(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("camping-stove", 1)])
+    order = shop.complete(number)
+    charge_back(shop.api, order, 10)
+    tab = visit()
+    open_refunds(tab, number)
+    shop.settle()
+    tab.page.get_by_test_id("refund-status").get_by_text("Partially charged back").wait_for()
+    assert tab.read("chargeback") == "10.00 EUR"
+
+
+def test_a_refund_from_refundrys_dashboard_shows_in_oscar(shop: Shop, visit: Visit) -> None:
+    """Staff proceed from Oscar's page of the order to Refundry's, and refund it there."""
+    number = shop.place([("rain-jacket", 2), ("wool-socks", 3)], voucher="SAVE10")
+    order = shop.complete(number)
+    tab = visit()
+    tab.go(f"/dashboard/orders/{number}/")
+    tab.click("actions")
+    tab.click("action-refunds")
+    link = tab.find("proceed").get_attribute("href")
+    assert link is not None
+    assert link.endswith(f"/dashboard/orders/{number}")
+    refund(shop.api, order, type="shipping", percent=100, reason="late_delivery")
+    open_refunds(tab, number)
+    shop.settle()
+    wait_for_state(tab, "Succeeded")
+    assert tab.rows("refunds")[0][2:5] == ["Shipping", "5.00 EUR", "5.00 EUR"]
+
+
+def test_lines_are_refunded_by_quantity(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("wool-socks", 3), ("trail-mix", 2)])
+    order = shop.complete(number)
+    tab = visit()
+    open_refunds(tab, number)
+    tab.click("kind-items")
+    tab.find("qty-1").select_option("1")
+    tab.find("qty-2").select_option("2")
+    tab.fill("line-amount-2", "4.00")
+    tab.click("refund-submit")
+    wait_for_state(tab, "Pending")
+    socks = order["items"][0]["availableToRefundAmount"]
+    share = (socks / 3).quantize(money("0.01"))
+    assert tab.rows("refunds")[0][2:4] == ["Line items", f"{share + 4} EUR"]
+    shop.settle()
+    wait_for_state(tab, "Succeeded")
+    open_refunds(tab, number)
+    tab.find("amount-fees").fill("1.00")
+    tab.click("refund-submit")
+    shop.settle()
+    wait_for_state(tab, "Succeeded")
+    assert tab.rows("refunds")[0][2:5] == ["Fees", "1.00 EUR", "1.00 EUR"]
+
+
+def test_a_refusal_is_said_in_words_and_listed(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("trail-mix", 1)])
+    shop.complete(number)
+    tab = visit()
+    open_refunds(tab, number)
+    tab.find("amount-amount").fill("1000")
+    tab.click("refund-submit")
+    words = "The requested refund amount is greater than the available amount."
+    assert tab.read("refund-error") == words
+    assert tab.find("amount-amount").input_value() == "1000"
+    assert states(tab) == ["Refused"]
+    tab.go(f"/dashboard/refunds/?q={number}&state=refused")
+    assert tab.rows("refunds")[0][0] == number
+    assert words in tab.rows("refunds")[0]
+    tab.go("/dashboard/refunds/?state=succeeded")
+    assert number not in [row[0] for row in tab.rows("refunds")]
+
+
+def test_bank_details_are_asked_for_by_mail(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("wool-socks", 1)], "wire-transfer")
+    order = shop.complete(number)
+    refund(shop.api, order, percent=100)
+    shop.settle()
+    until(lambda: len(shop.mails(number, "We need your bank details")) == 1)
+    customer = visit(CUSTOMER)
+    customer.go(f"/accounts/orders/{number}/")
+    link = customer.page.get_by_role("link", name="Give your bank details").get_attribute("href")
+    (mail,) = shop.mails(number, "We need your bank details")
+    assert link is not None
+    assert link in mail.get_payload()
+    assert link.startswith(str(shop.refundry_url))
+
+
+def test_staff_without_the_permission_see_no_refunds(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("wool-socks", 1)])
+    tab = visit(CLERK)
+    assert tab.go(f"/dashboard/orders/{number}/") == 200
+    assert not tab.has("tab-refunds")
+    assert not tab.has("actions")
+    for path in ("", f"orders/{number}/", f"orders/{number}/list/", f"orders/{number}/proceed/"):
+        assert tab.go(f"/dashboard/refunds/{path}") == 403
+
+
+@pytest.mark.parametrize("path", ["", "orders/100001/"])
+def test_strangers_are_asked_to_sign_in(shop: Shop, visit: Visit, path: str) -> None:
+    tab = visit(None)
+    tab.go(f"/dashboard/refunds/{path}")
+    assert tab.path == "/dashboard/login/"
