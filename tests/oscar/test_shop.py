@@ -10,11 +10,11 @@ from tests.support.http import money
 from tests.support.shop import CLERK, CUSTOMER, Shop, until
 
 
-def buy(tab: Tab, slug: str, way: str) -> str:
+def buy(tab: Tab, title: str, way: str) -> str:
     """From the product's page to the order's number, as a customer does."""
     page = tab.page
     tab.go("/catalogue/")
-    page.get_by_role("link", name=slug).first.click()
+    page.get_by_role("link", name=title).first.click()
     page.get_by_role("button", name="Add to basket").first.click()
     tab.go("/checkout/shipping-address/")
     for name, text in (

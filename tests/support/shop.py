@@ -75,7 +75,11 @@ class Shop:
                 "SHOP_REFUNDRY_TOKEN": token_of(self._service, webhook),
             }
         )
-        self.manage("prepare.py")
+        import os
+        if os.environ.get("SHOP_PREPARED"):
+            shutil.copy(os.environ["SHOP_PREPARED"], self._folder / "shop.sqlite3")
+        else:
+            self.manage("prepare.py")
         self._spawn("runserver", "--noreload", f"127.0.0.1:{self.port}")
         wait_until_up(self._processes[-1], f"{self.url}/catalogue/", self._folder / "shop.log")
         self.start_worker()

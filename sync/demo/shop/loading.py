@@ -10,6 +10,7 @@ _OURS = {
     "shipping.repository": "shop.prices",
     "checkout.applicator": "shop.prices",
     "checkout.views": "shop.checkout",
+    "catalogue.views": "shop.catalogue",
 }
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from oscar.apps.checkout.applicator import SurchargeApplicator as OscarSurchargeApplicator
 from oscar.apps.checkout.surcharges import FlatCharge
+from oscar.apps.partner.prices import FixedPrice
 from oscar.apps.partner.strategy import FixedRateTax, StockRequired, Structured, UseFirstStockRecord
-from oscar.apps.shipping.methods import FixedPrice
+from oscar.apps.shipping.methods import FixedPrice as FixedCharge
 from oscar.apps.shipping.repository import Repository as OscarRepository
 
 STANDARD_RATE = Decimal("0.19")
@@ -14,7 +15,7 @@ REDUCED_RATE = Decimal("0.07")
 REDUCED_CLASS = "food"
 
 
-class Delivery(FixedPrice):
+class Delivery(FixedCharge):
     code = "delivery"
     name = "Delivery to your door"
     charge_excl_tax = Decimal("4.20")
@@ -34,6 +35,14 @@ class Taxed(UseFirstStockRecord, StockRequired, FixedRateTax, Structured):
     def get_rate(self, product: Any, stockrecord: Any) -> Decimal:
         reduced = product.get_product_class().slug == REDUCED_CLASS
         return REDUCED_RATE if reduced else STANDARD_RATE
+
+
+class TaxAdded(Taxed):
+    """Prices and offers without tax, which is added at the end, as in shops for businesses."""
+
+    def pricing_policy(self, product: Any, stockrecord: Any) -> FixedPrice:
+        price = super().pricing_policy(product, stockrecord)
+        return FixedPrice(price.currency, price.excl_tax, price.tax)
 
 
 class Selector:

@@ -107,10 +107,15 @@ def make_voucher() -> None:
     voucher.offers.add(offer)
 
 
-def place_order(lines: Sequence[tuple[str, int]], way: str = "visa", voucher: str = "") -> Any:
+def place_order(
+    lines: Sequence[tuple[str, int]],
+    way: str = "visa",
+    voucher: str = "",
+    strategy: type[Taxed] = Taxed,
+) -> Any:
     """An order of the customer, as the checkout makes it. lines: SKU and units."""
     user = get_user_model().objects.get(email=CUSTOMER)
-    basket = _basket(user, lines, voucher)
+    basket = _basket(user, lines, voucher, strategy)
     delivery = Delivery()
     charge = delivery.calculate(basket)
     surcharges = SurchargeApplicator().get_applicable_surcharges(basket)
@@ -141,9 +146,11 @@ def ship(order: Any, quantities: Sequence[int] | None = None, reference: str = "
     )  # fmt: skip
 
 
-def _basket(user: Any, lines: Sequence[tuple[str, int]], voucher: str) -> Any:
+def _basket(
+    user: Any, lines: Sequence[tuple[str, int]], voucher: str, strategy: type[Taxed]
+) -> Any:
     basket = get_model("basket", "Basket").objects.create(owner=user)
-    basket.strategy = Taxed()
+    basket.strategy = strategy()
     for sku, quantity in lines:
         product = get_model("catalogue", "Product").objects.get(upc=sku)
         basket.add_product(product, quantity)

@@ -119,7 +119,7 @@ EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = FOLDER / "mails"
 
 OSCAR_DYNAMIC_CLASS_LOADER = "shop.loading.class_loader"
-OSCAR_THUMBNAILER = "shop.thumbnails.AsTheyAre"
+OSCAR_THUMBNAILER = "shop.thumbnails.NoPicture"
 OSCAR_SHOP_NAME = "Northwind Outdoor"
 OSCAR_SHOP_TAGLINE = "a demo"
 OSCAR_DEFAULT_CURRENCY = "EUR"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +29,7 @@ class Conf:
     url: str
     api_key: str
     webhook_tokens: tuple[str, ...] = ()
-    mode: str = "test"
+    mode: Literal["test", "live"] = "test"
     public_url: str = ""
     shipped_events: tuple[str, ...] = ("shipped",)
     source_types: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
+from refundry_sync.oscar.amounts import plain
 from refundry_sync.oscar.asking import KINDS, WHOLE, Ask, BadAsk, Chosen, Kind, Line, Offer, ask
 
 LABELS: Mapping[Kind, object] = {
@@ -99,7 +100,9 @@ class RefundForm:
 
     def _option(self, kind: Kind) -> Option:
         available = self.offer.of(kind)
-        amount = self.filled.get(f"amount-{kind}", str(available) if kind != "amount" else "")
+        amount = self.filled.get(
+            f"amount-{kind}", plain(available, self.offer.currency) if kind != "amount" else ""
+        )
         chosen = self.filled.get("kind") == kind
         return Option(kind, str(LABELS[kind]), available, amount, kind in WHOLE, chosen)
 

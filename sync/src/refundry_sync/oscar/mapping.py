@@ -11,7 +11,7 @@ from typing import Any
 
 # Currencies without a minor unit (ISO 4217). Oscar stores two decimals whatever the currency, so
 # those with three need no entry: no amount of theirs is finer than what two decimals hold.
-_WHOLE = frozenset(
+WHOLE_CURRENCIES = frozenset(
     (
         "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND",
         "VUV", "XAF", "XOF", "XPF",
@@ -97,7 +97,7 @@ def order_body(facts: OrderFacts, source_types: Mapping[str, str], default_type:
     source_types: code of Oscar's source type -> type of source. default_type: where Oscar knows
     nothing of the payment. Raises CannotMap.
     """
-    unit = 100 if facts.currency in _WHOLE else 1
+    unit = 100 if facts.currency in WHOLE_CURRENCIES else 1
     total = _hundredths(facts.total_incl_tax)
     if total % unit:
         raise CannotMap(f"{facts.total_incl_tax} {facts.currency} is not an amount of money.")

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import View
 from oscar.core.loading import get_class
 
@@ -36,10 +37,10 @@ class OrderView(View):
 class OrderRefundsView(OrderView):
     """GET: amounts, list and form. POST: ask for a refund."""
 
-    def get(self, request: HttpRequest, **_: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
         return self._show(request, {}, [])
 
-    def post(self, request: HttpRequest, **_: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
         filled = {name: str(value) for name, value in request.POST.items()}
         offer, trouble = pages.offer(self.order)
         if offer is None:
@@ -77,7 +78,7 @@ class OrderRefundsView(OrderView):
 class RefundListView(OrderView):
     """The list alone, which an open page asks for again and again."""
 
-    def get(self, request: HttpRequest, **_: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
         context = {"order": self.order, "panel": pages.panel(self.order)}
         return render(request, "refundry/dashboard/list.html", context)
 
@@ -85,7 +86,7 @@ class RefundListView(OrderView):
 class ProceedView(OrderView):
     """The step before the order's page in Refundry's dashboard."""
 
-    def get(self, request: HttpRequest, **_: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
         refundry = pages.staff_order(request.user, self.order)
         context = {"order": self.order, "refundry": refundry}
         return render(request, "refundry/dashboard/proceed.html", context)
@@ -94,7 +95,7 @@ class ProceedView(OrderView):
 class SendAgainView(OrderView):
     """Send what Refundry refused once more, from the order as it is now."""
 
-    def post(self, _request: HttpRequest, **_: Any) -> HttpResponse:
+    def post(self, _request: HttpRequest, **_kwargs: Any) -> HttpResponse:
         for row in Outgoing.objects.filter(order=self.order, sent_at=None).exclude(refused=""):
             outbox.send_again(row, timezone.now())
         page = reverse("dashboard:order-detail", kwargs={"number": self.order.number})

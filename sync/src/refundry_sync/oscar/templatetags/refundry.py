@@ -5,7 +5,7 @@ from typing import Any
 
 from django import template
 
-from refundry_sync.oscar import pages, words
+from refundry_sync.oscar import amounts, pages, words
 
 register = template.Library()
 
@@ -25,7 +25,7 @@ def customer_refunds(order: Any) -> pages.CustomerRefunds | None:
 @register.filter
 def money(amount: Decimal | None, currency: str) -> str:
     """`27.01 USD`; an amount that is not known is a dash."""
-    return f"{amount} {currency}" if amount is not None else "–"
+    return f"{amounts.plain(amount, currency)} {currency}" if amount is not None else "–"
 
 
 @register.filter
