@@ -5,7 +5,7 @@ import time
 
 from tests.support.http import money
 from tests.support.service import Service
-from tests.support.shop import Shop, until
+from tests.support.oscar_shop import Shop, until
 
 # A checkout's part of it is milliseconds; the command starts Django first.
 PLACING_SECONDS = 60

@@ -7,7 +7,7 @@ from tests.support.browser import Tab
 from tests.support.disputes import charge_back
 from tests.support.fixtures import refund
 from tests.support.http import money
-from tests.support.shop import CLERK, CUSTOMER, Shop, until
+from tests.support.oscar_shop import CLERK, CUSTOMER, Shop, until
 
 
 def buy(tab: Tab, title: str, way: str) -> str:

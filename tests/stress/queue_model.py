@@ -51,11 +51,15 @@ class Epoch:
         self._random = chance = Random(seed)
         self._most_lanes = chance.randint(1, 4)
         self._most_members = chance.choice((1, 2, 3, 8, 64))
+        self._worth = chance.choice((1, 1, 2, 8))
         # How much of what happens is an arrival, from idle to overload, and a leaving.
         self._arriving = chance.uniform(0.02, 0.7)
         self._leaving = chance.choice((0.0, 0.01, 0.1))
         self._failing = chance.choice((0.0, 0.01, 0.2))
-        self._queue = fault.queue(most_lanes=self._most_lanes, most_members=self._most_members)
+        self._hurrying = chance.choice((0.0, 0.01, 0.1))
+        self._queue = fault.queue(
+            most_lanes=self._most_lanes, most_members=self._most_members, worth=self._worth
+        )
         self._unfreed = fault.unfreed
         self._show = show
         self._lanes: list[_Lane] = []
@@ -74,6 +78,8 @@ class Epoch:
                 self._join()
             elif self._waiting and draw() < self._leaving:
                 self._leave()
+            elif draw() < self._hurrying:
+                self._hurry()
             elif self._lanes:
                 self._step(self._random.choice(self._lanes))
             else:
@@ -84,13 +90,28 @@ class Epoch:
     def _join(self) -> None:
         self._members += 1
         member = self._members
-        free = len(self._lanes) < self._most_lanes
         started = self._queue.join(member)
         self._waiting.append(member)
+        free = self._may_start()
         self._open.add(member)
         self._note("joined", member)
         if started != free:
             raise Broken(f"{len(self._lanes)} lanes, and joining said {started}")
+        if started:
+            self._lanes.append(_Lane())
+
+    def _may_start(self) -> bool:
+        """A lane is free, and there are none or enough wait for another."""
+        if len(self._lanes) == self._most_lanes:
+            return False
+        return not self._lanes or len(self._waiting) >= self._worth
+
+    def _hurry(self) -> None:
+        free = bool(self._waiting) and len(self._lanes) < self._most_lanes
+        started = self._queue.hurry()
+        self._note("hurried", started)
+        if started != free:
+            raise Broken(f"{len(self._lanes)} lanes, and hurrying said {started}")
         if started:
             self._lanes.append(_Lane())
 

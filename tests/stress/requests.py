@@ -9,14 +9,17 @@ from bench.wire import http_request
 
 from tests.support.http import Doc
 
+# So many requests long the clients crowd around the same few orders.
+TURN = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Captured orders. many: each is asked for now and then. few: all clients at once. small: what
-    they hold is soon refunded."""
+    """Captured orders. many: each is asked for now and then. few: all clients at once, for a turn;
+    then it is the next ones'. small: what they hold is soon refunded."""
 
     many: Sequence[Doc]
-    few: Sequence[Doc]
+    few: Sequence[Sequence[Doc]]
     small: Sequence[Doc]
 
 
@@ -56,13 +59,17 @@ class Requests:
         text = http_request("POST", "/refunds", headers, json.dumps({**body, "reason": mark}))
         return Request(mark, text.encode(), keyed, doomed, vanishes=chance.random() < 0.03)
 
+    @property
+    def _few(self) -> Sequence[Doc]:
+        return self._orders.few[(self._count // TURN) % len(self._orders.few)]
+
     def _body(self) -> Doc:
         """A request that has its refund, unless it is for a small order of which all is gone."""
         chance = self._chance
         drawn = chance.random()
         if drawn < 0.02:
             return _ask(chance.choice(self._orders.small), amount=5.00)
-        order = chance.choice(self._orders.few if drawn < 0.3 else self._orders.many)
+        order = chance.choice(self._few if drawn < 0.3 else self._orders.many)
         cents = chance.randint(1, 5) / 100
         if chance.random() < 0.8:
             return _ask(order, amount=cents)
@@ -70,7 +77,7 @@ class Requests:
 
     def _doomed_body(self) -> Doc:
         chance = self._chance
-        order = chance.choice(self._orders.few if chance.random() < 0.5 else self._orders.many)
+        order = chance.choice(self._few if chance.random() < 0.5 else self._orders.many)
         wrong: list[Doc] = [
             _ask(order, amount=10_000_000),
             _ask(order, amount=0.001),

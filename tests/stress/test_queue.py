@@ -17,7 +17,7 @@ def test_nobody_is_lost_served_twice_or_overtaken() -> None:
     happened = run_epoch(1, 0)
     for epoch in range(1, OPERATIONS // EPOCH_OPERATIONS):
         happened += run_epoch(1, epoch)
-    assert len(happened) == 7
+    assert len(happened) == 8
     assert min(happened.values()) > 1_000
 
 
@@ -64,3 +64,19 @@ def test_members_are_taken_in_the_order_of_their_arrival_but_for_those_who_left(
     queue.leave(2)
     queue.leave(7)
     assert [queue.take(), queue.take(), queue.take()] == [[1, 3, 4], [5, 6], []]
+
+
+def test_a_lane_is_started_beside_another_where_enough_wait_or_somebody_hurries() -> None:
+    queue = GroupQueue[int](most_lanes=3, most_members=9, worth=3)
+    assert queue.join(0)
+    assert queue.take() == [0]
+    assert not queue.hurry()
+    assert [queue.join(member) for member in range(1, 5)] == [False, False, True, True]
+    assert (queue.lanes, queue.hurry()) == (3, False)
+    queue = GroupQueue[int](most_lanes=2, most_members=9, worth=3)
+    assert [queue.join(0), queue.join(1), queue.hurry(), queue.hurry()] == [
+        True,
+        False,
+        True,
+        False,
+    ]

@@ -1,170 +1,146 @@
-"""The demo shop of django-oscar as processes: its pages, and the worker that talks to Refundry."""
+"""A shop that runs the synchroniser in the test's process, with a real endpoint on loopback."""
 
-import re
-import shutil
-import signal
-import sqlite3
-import subprocess
-import sys
-import tempfile
+import json
 import time
-from collections.abc import Callable
-from email import message_from_bytes
-from email.message import Message
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
 
-from tests.support.http import Api, Doc, expect
-from tests.support.service import (
-    ROOT,
-    Service,
-    environment,
-    free_port,
-    start_process,
-    stop_process,
-    wait_until_up,
+from refundry_sync.client import Client
+from refundry_sync.receiving import Reception
+from refundry_sync.signature import sign
+from refundry_sync.sync import (
+    Notification,
+    OrderRefundView,
+    RefundView,
+    Settings,
+    Store,
+    Synchroniser,
+    memory,
 )
+from refundry_sync.sync.listening import listening
+from refundry_sync.sync.merging import HANDLED_TYPES
+from tests.support.http import Api, Doc
+from tests.support.service import Account, Service
 from tests.support.webhooks import subscribe, token_of
 
-DEMO = ROOT / "sync" / "demo"
-STAFF = "staff@shop.example"
-CLERK = "clerk@shop.example"
-CUSTOMER = "ana@shop.example"
-PASSWORD = "outdoor-demo"
-PREPARE_SECONDS = 300.0
-_TRIES = 100
+TOKEN = "6d0f3c2a9b7e4e15a1c84f20d7b35e98"
+PATH = "/webhooks/digitalriver"
 
 
+@dataclass(frozen=True)
+class Change:
+    """One call of `on_refund_change`."""
+
+    id: str
+    order: OrderRefundView
+    refund: RefundView | None
+
+
+@dataclass
+class Calls:
+    """What the synchroniser told the shop. before: asked before each call; may raise."""
+
+    changes: list[Change] = field(default_factory=list[Change])
+    mails: list[Notification] = field(default_factory=list[Notification])
+    before: Callable[[], object] = lambda: None
+
+    def change(self, order: OrderRefundView, refund: RefundView | None, *, change_id: str) -> None:
+        self.before()
+        self.changes.append(Change(change_id, order, refund))
+
+    def notify(self, kind: str, notification: Notification) -> None:
+        self.before()
+        assert kind == notification.kind
+        self.mails.append(notification)
+
+    def kinds(self) -> list[str]:
+        return [mail.kind for mail in self.mails]
+
+    def mail(self, kind: str) -> Notification:
+        """The only one of its kind."""
+        (mail,) = [each for each in self.mails if each.kind == kind]
+        return mail
+
+
+@dataclass
 class Shop:
-    """A shop with an account of its own at a Refundry that works only when it is told to.
+    """A synchroniser, what it told, and the statuses that its endpoint gave."""
 
-    `settle` makes Refundry do all that is due, its webhooks too, and the shop take them in.
-    """
+    synchroniser: Synchroniser
+    store: Store
+    calls: Calls
+    tokens: tuple[str, ...]
+    statuses: list[int] = field(default_factory=list[int])
 
-    def __init__(self, service: Service) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="refundry-shop-"))
-        self._service = service
-        self.account = service.open_account()
-        self.api: Api = service.api(self.account.secret_test)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.refundry_url = str(service.client.base_url).rstrip("/")
-        self._processes: list[subprocess.Popen[bytes]] = []
+    def deliver(
+        self, document: Doc, *, signed_at: datetime | None = None, tokens: tuple[str, ...] = ()
+    ) -> int:
+        """Give it an event as a server would; the status. tokens: signed with, unless its own."""
+        body = json.dumps(document, separators=(",", ":"), default=float).encode()
+        header = sign(body, tokens or self.tokens, now=signed_at or datetime.now(UTC))
+        return self.receive({"DigitalRiver-Signature": header}, body).status
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Reception:
+        reception = self.synchroniser.receive(headers, body)
+        self.statuses.append(reception.status)
+        return reception
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def take(self, *documents: Doc) -> None:
+        """Deliver events, and process each before the next one comes."""
+        for document in documents:
+            assert self.deliver(document) in (200, 202)
+            self.synchroniser.process_due()
 
-    def _start(self) -> None:
-        from refundry_sync.oscar.events import EVENT_TYPES
+    def had(self, count: int, seconds: float = 10.0) -> None:
+        """Wait for so many deliveries, and process them."""
+        deadline = time.monotonic() + seconds
+        while len(self.statuses) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(self.statuses) >= count
+        self.synchroniser.process_due()
 
-        webhook = subscribe(self.api, f"{self.url}/webhooks/digitalriver", *EVENT_TYPES)
-        self._environment = environment(
-            {
-                "SHOP_FOLDER": str(self._folder),
-                "SHOP_SECRET": "only for tests",
-                "SHOP_REFUNDRY_URL": self.refundry_url,
-                "SHOP_REFUNDRY_KEY": self.account.secret_test,
-                "SHOP_REFUNDRY_TOKEN": token_of(self._service, webhook),
-            }
-        )
-        import os
-        if os.environ.get("SHOP_PREPARED"):
-            shutil.copy(os.environ["SHOP_PREPARED"], self._folder / "shop.sqlite3")
-        else:
-            self.manage("prepare.py")
-        self._spawn("runserver", "--noreload", f"127.0.0.1:{self.port}")
-        wait_until_up(self._processes[-1], f"{self.url}/catalogue/", self._folder / "shop.log")
-        self.start_worker()
-
-    def start_worker(self) -> None:
-        self._spawn("refundry_worker", "--pause", "0.2")
-
-    def stop_worker(self) -> None:
-        stop_process(self._processes.pop(), signal.SIGTERM)
-
-    def close(self) -> None:
-        for process in reversed(self._processes):
-            stop_process(process, signal.SIGTERM)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def manage(self, *arguments: str) -> str:
-        """Run a script of the demo to its end; gives what it printed."""
-        done = subprocess.run(
-            [sys.executable, str(DEMO / arguments[0]), *arguments[1:]],
-            cwd=self._folder, env=self._environment, capture_output=True, text=True,
-            timeout=PREPARE_SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def place(self, lines: list[tuple[str, int]], way: str = "visa", voucher: str = "") -> str:
-        """An order by Oscar's own classes, shipped whole; its number."""
-        code = (
-            "from shop.seeding import place_order, ship\n"
-            f"order = place_order({lines!r}, {way!r}, {voucher!r})\n"
-            "ship(order)\n"
-            "print('number', order.number)\n"
-        )
-        return self.manage("manage.py", "shell", "-c", code).split("number ")[-1].strip()
-
-    def settle(self) -> None:
-        """Refundry does all that is due, and tells of it."""
-        expect(self.api.post("/refundry/v1/test/advance", {"seconds": 1}))
-
-    def order(self, number: str) -> Doc:
-        return expect(self.api.get(f"/orders/{number}"))
-
-    def complete(self, number: str) -> Doc:
-        """Wait until an order that was shipped is complete at Refundry, and the shop knows so."""
-
-        def is_complete() -> bool:
-            self.settle()
-            found = self.api.get(f"/orders/{number}")
-            return found.status_code == 200 and found.json()["state"] == "complete"
-
-        until(is_complete)
-        book = "SELECT COALESCE(MAX(book), '') FROM refundry_orders WHERE order_id = ?"
-        until(lambda: '"state":"complete"' in self.query_one(book, number))
-        return self.order(number)
-
-    def query_one(self, statement: str, *parameters: object) -> Any:
-        """The first column of the first row of the shop's database."""
-        connection = sqlite3.connect(self._folder / "shop.sqlite3", timeout=30)
-        try:
-            return connection.execute(statement, parameters).fetchone()[0]
-        finally:
-            connection.close()
-
-    def mails(self, number: str, subject: str) -> list[Message]:
-        """Mails about an order whose subject has these words."""
-        files = sorted((self._folder / "mails").glob("*.log"))
-        parts = [part for file in files for part in file.read_bytes().split(b"-" * 79 + b"\n")]
-        found = [message_from_bytes(part) for part in parts if part.strip()]
-        return [
-            m for m in found if re.search(subject, str(m["Subject"])) and number in m["Subject"]
-        ]
-
-    def _spawn(self, *arguments: str) -> None:
-        command = ["manage", *arguments]
-        variables = self._environment | {
-            "PYTHONPATH": f"{DEMO}:{self._environment.get('PYTHONPATH', '')}"
-        }
-        log = self._folder / "shop.log"
-        self._processes.append(start_process(command, variables, log, self._folder))
+    def inbox(self) -> int:
+        """How many events it has stored."""
+        with self.store._place.transactions() as cursor:  # pyright: ignore[reportPrivateUsage]
+            cursor.execute("SELECT count(*) FROM refundry_inbox")
+            return int(cursor.fetchone()[0])
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait for something that other processes do."""
-    for _ in range(_TRIES):
-        if true():
-            return
-        time.sleep(0.2)
-    raise AssertionError("it did not come about")
+@contextmanager
+def a_shop(
+    client: Client, *, store: Store | None = None, calls: Calls | None = None, **settings: Any
+) -> Generator[Shop]:
+    """A shop without an endpoint: events are given to it. store: one that outlives it."""
+    calls = calls or Calls()
+    kept = store or Store(memory())
+    kept.create()
+    known = replace(Settings(tokens=(TOKEN,)), **settings)
+    synchroniser = Synchroniser(kept, client, known, calls.change, calls.notify)
+    try:
+        yield Shop(synchroniser, kept, calls, known.tokens)
+    finally:
+        synchroniser.close()
+        if store is None:
+            kept.close()
+
+
+@contextmanager
+def connected_shop(
+    service: Service, account: Account, client: Client, **settings: Any
+) -> Generator[Shop]:
+    """A shop whose endpoint is a webhook of the account for all that it handles."""
+    shops: list[Shop] = []
+
+    def receive(headers: Mapping[str, str], body: bytes) -> Reception:
+        return shops[0].receive(headers, body)
+
+    api = Api(service.client, account.secret_test)
+    with listening(receive, "127.0.0.1", 0, PATH) as address:
+        webhook = subscribe(api, address, *sorted(HANDLED_TYPES))
+        token = token_of(service, webhook)
+        with a_shop(client, tokens=(token,), **settings) as shop:
+            shops.append(shop)
+            yield shop

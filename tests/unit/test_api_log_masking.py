@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from refundry.api_log import masking
 from refundry.api_log.masking import (
-    KEPT_BYTES, MASK, HarmlessBodies, masked_body, masked_query, masked_text,
+    KEPT_BYTES,
+    MASK,
+    HarmlessBodies,
+    masked_body,
+    masked_query,
+    masked_text,
 )  # fmt: skip
 
 KEY = "sk_test_" + "0123456789abcdef" * 2

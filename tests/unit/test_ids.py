@@ -1,9 +1,11 @@
 """New ids: in the order of time where many rows are keyed by them, random where they are secret."""
 
+import os
 import random
 import time
 import uuid
 
+from refundry import ids
 from refundry.ids import drawn_from, new_ordered_uuid, new_refund_id, new_uuid
 
 
@@ -34,3 +36,25 @@ def test_a_seeded_source_gives_the_same_ids_again() -> None:
             return [new_ordered_uuid(), new_uuid(), new_refund_id()]
 
     assert draw() == draw()
+
+
+def test_a_pool_of_randomness_never_gives_the_same_twice() -> None:
+    source = ids.PooledRandom()
+    drawn = [source.getrandbits(64) for _ in range(20_000)]
+    assert len(set(drawn)) == len(drawn)
+    assert all(0 <= source.getrandbits(3) < 8 for _ in range(100))
+    assert len({source.getrandbits(62) >> 61 for _ in range(100)}) == 2
+
+
+def test_a_child_draws_other_ids_than_its_parent() -> None:
+    source = ids.PooledRandom()
+    source.getrandbits(8)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, source.getrandbits(64).to_bytes(8))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int.from_bytes(os.read(reading, 8)) != source.getrandbits(64)
+    os.close(reading)
+    os.close(writing)

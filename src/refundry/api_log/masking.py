@@ -49,7 +49,6 @@ _IBAN_SHAPE = re.compile(rb"aa99(?=(?: ?[a9]){11})")
 # The shortest card number has 12 digits, but so do the ids of orders: 13 and more are looked at.
 _MANY_DIGITS = b"9" * 13
 _CARD_SHAPE = re.compile(rb"9(?:[ -]?9){12}")
-_KEY_PARTS = (b"k_test_", b"k_live_", b"bearer ", b"basic ")
 _NAME = re.compile(rb'"([^"]*)":')
 _WIDE_COLON = re.compile(rb'"[ \t\r\n]+:')
 _CLIENT_SECRET = re.compile(rb'"clientSecret":"[^"\\]*"')
@@ -173,7 +172,7 @@ def _is_suspect(body: bytes) -> bool:
     if other and (other.strip(b"/") or b"://" in body):
         return True
     lower = body.lower()
-    if any(part in lower for part in _KEY_PARTS):
+    if b"k_test_" in lower or b"k_live_" in lower or b"bearer " in lower or b"basic " in lower:
         return True
     shape = body.translate(_SHAPE)
     text = body.decode("latin-1")

@@ -40,8 +40,12 @@ class LendingPool:
     given back meanwhile goes there.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", *, sweep_seconds: float = _SWEEP_SECONDS
+    ) -> None:
+        """sweep_seconds: what was not wanted for so long goes back."""
         self._pool = pool
+        self._sweep_seconds = sweep_seconds
         # The one given back last is lent first, so that the others are seen to be idle.
         self._idle: deque[tuple[Connection, int]] = deque()
         self._fewest_idle = 0
@@ -79,7 +83,7 @@ class LendingPool:
         try:
             while True:
                 self._fewest_idle = len(self._idle)
-                await asyncio.sleep(_SWEEP_SECONDS)
+                await asyncio.sleep(self._sweep_seconds)
                 await self._return(self._fewest_idle)
         finally:
             self._closed = True

@@ -28,6 +28,10 @@ from refundry.tenant import Tenant
 
 # How many groups are in flight at once: while one commits, the next is being planned.
 _LANES = 2
+# Of what a small group costs PostgreSQL most is for its round trips and its commit: fewer than so
+# many wait for the group in flight instead, but not for long, as that one may wait for a lock.
+_WORTH = 8
+_LONG_SECONDS = 0.005
 # A group's statement should not keep its first member waiting for long.
 _MOST = 64
 # Far more than one process has in hand at once (max_requests). Who comes then is refused.
@@ -74,8 +78,9 @@ class RefundLanes:
     ) -> None:
         self._database = database
         self._queue_seconds = queue_seconds
-        self._queue = GroupQueue[_Waiting](most_lanes=most_lanes, most_members=_MOST)
+        self._queue = GroupQueue[_Waiting](most_lanes=most_lanes, most_members=_MOST, worth=_WORTH)
         self._lanes: set[asyncio.Task[None]] = set()
+        self._hurrying: asyncio.TimerHandle | None = None
 
     async def create(self, tenant: Tenant, request: RefundRequest) -> bytes:
         """As `create_refund`, in a group. A request with an idempotency key or a limit goes by
@@ -90,9 +95,11 @@ class RefundLanes:
         if self._queue.waiting >= _LONGEST:
             raise NothingDone("the queue of refunds is full")
         waiting = _Waiting(tenant, order_id, request)
+        loop = asyncio.get_running_loop()
         if self._queue.join(waiting):
             self._start_lane()
-        loop = asyncio.get_running_loop()
+        elif self._hurrying is None:
+            self._hurrying = loop.call_later(_LONG_SECONDS, self._hurry)
         patience = loop.call_later(self._queue_seconds, self._give_up, waiting)
         try:
             return await waiting.answer
@@ -104,6 +111,12 @@ class RefundLanes:
         """Refuse a request that no lane has taken; one that is in a group is seen to its end."""
         if self._queue.leave(waiting):
             waiting.fail(NothingDone("the queue of refunds does not move"))
+
+    def _hurry(self) -> None:
+        """Go on beside a group that takes long."""
+        self._hurrying = None
+        if self._queue.hurry():
+            self._start_lane()
 
     def _start_lane(self) -> None:
         lane = asyncio.create_task(self._serve_groups())

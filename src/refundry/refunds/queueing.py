@@ -14,17 +14,18 @@ Member = TypeVar("Member", bound=Hashable)
 class GroupQueue(Generic[Member]):
     """Members that wait, in the order of their arrival, and the lanes that take groups of them.
 
-    `join` and `end` say whether the caller must start a lane; it counts from then on. A lane
-    calls `take` until that gives nobody, and whatever becomes of a lane, if it was cancelled
+    `join`, `hurry` and `end` say whether the caller must start a lane; it counts from then on. A
+    lane calls `take` until that gives nobody, and whatever becomes of a lane, if it was cancelled
     before its first step, `end` is called for it once. While somebody waits, there is a lane.
     """
 
-    def __init__(self, *, most_lanes: int, most_members: int) -> None:
-        """most_lanes: at the same time. most_members: of one group. Both >= 1."""
-        assert most_lanes >= 1
-        assert most_members >= 1
+    def __init__(self, *, most_lanes: int, most_members: int, worth: int = 1) -> None:
+        """most_lanes: at the same time. most_members: of one group. worth: so many have to wait
+        before a lane is started beside another, unless somebody hurries. All >= 1."""
+        assert min(most_lanes, most_members, worth) >= 1
         self._most_lanes = most_lanes
         self._most_members = most_members
+        self._worth = worth
         self._waiting: OrderedDict[Member, None] = OrderedDict()
         self._lanes = 0
 
@@ -43,6 +44,13 @@ class GroupQueue(Generic[Member]):
         assert member not in self._waiting
         self._waiting[member] = None
         return self._start()
+
+    def hurry(self) -> bool:
+        """Somebody has waited for long; True: the caller starts a lane beside the others."""
+        if not self._waiting or self._lanes == self._most_lanes:
+            return False
+        self._lanes += 1
+        return True
 
     def leave(self, member: Member) -> bool:
         """Wait no longer; False, and nothing, where a lane has taken the member already."""
@@ -67,7 +75,7 @@ class GroupQueue(Generic[Member]):
         return bool(self._waiting) and self._start()
 
     def _start(self) -> bool:
-        if self._lanes == self._most_lanes:
+        if self._lanes == self._most_lanes or (self._lanes and len(self._waiting) < self._worth):
             return False
         self._lanes += 1
         return True

@@ -113,6 +113,9 @@ class Session(Part, frozen=True):
     state: str | None = None
     client_secret: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Session(id={self.id!r})"
+
 
 class Payment(Part, frozen=True):
     """How an order is paid."""

@@ -24,6 +24,9 @@ class TokenInformation(Part, frozen=True):
     token: str
     expires_time: datetime | None = None
 
+    def __repr__(self) -> str:
+        return f"TokenInformation(expires_time={self.expires_time!r})"
+
 
 class RefundRecord(Part, frozen=True):
     """What one charge was asked to pay back for a refund."""
