@@ -99,12 +99,12 @@ def masked_body(body: bytes, length: int, *, known: "HarmlessBodies | None" = No
         kept = _CLIENT_SECRET.sub(_HIDDEN_CLIENT_SECRET, body)
         if known is not None and known.has(body):
             return kept.decode()
-        quickly = _quickly_masked(kept, kept.replace(_HIDDEN_CLIENT_SECRET, b'"session":""'))
+        quickly = quickly_masked(kept, kept.replace(_HIDDEN_CLIENT_SECRET, b'"session":""'))
         if quickly is not None:
             if known is not None and quickly.encode() == kept:
                 known.add(body)
             return quickly
-    masking = _Masking(body.decode("utf-8", "replace"))
+    masking = Masking(body.decode("utf-8", "replace"))
     kept = masking.run()
     if not whole:
         return f"{kept} [cut: {length} bytes in all]"
@@ -136,7 +136,7 @@ def _hash(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
-def _quickly_masked(body: bytes, looked_at: bytes) -> str | None:
+def quickly_masked(body: bytes, looked_at: bytes) -> str | None:
     """A whole body, masked; None where it has to be read token by token.
 
     looked_at: the body without what is masked already.
@@ -205,7 +205,7 @@ def _learn(names: set[bytes]) -> bool:
     return True
 
 
-class _Masking:
+class Masking:
     """The reading of one JSON text. complete: whether all of it was JSON, as far as it goes."""
 
     def __init__(self, text: str) -> None:
