@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.browser import Tab, launch
-from tests.support.service import Service
 from tests.support.oscar_shop import PASSWORD, STAFF, Shop
+from tests.support.service import Service
 from tests.support.webhooks import LOOPBACK
 
 

@@ -4,8 +4,8 @@ import json
 import time
 
 from tests.support.http import money
-from tests.support.service import Service
 from tests.support.oscar_shop import Shop, until
+from tests.support.service import Service
 
 # A checkout's part of it is milliseconds; the command starts Django first.
 PLACING_SECONDS = 60

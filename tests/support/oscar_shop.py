@@ -76,6 +76,7 @@ class Shop:
             }
         )
         import os
+
         if os.environ.get("SHOP_PREPARED"):
             shutil.copy(os.environ["SHOP_PREPARED"], self._folder / "shop.sqlite3")
         else:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.views.generic import ListView
-
 from oscar.core.loading import get_model
 
 

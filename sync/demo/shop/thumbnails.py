@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 from django.templatetags.static import static
-
 from oscar.core.thumbnails import AbstractThumbnailer
 
 

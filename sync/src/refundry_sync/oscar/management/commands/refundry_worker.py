@@ -31,7 +31,7 @@ class Command(BaseCommand):
             synchroniser().process_due(timezone.now())
             return
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+            signal.signal(number, lambda _number, _frame: stopping.set())
         loops = threading.Thread(target=synchroniser().run_loops, args=(stopping,), daemon=True)
         loops.start()
         turns = 0
