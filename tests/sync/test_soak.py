@@ -1,6 +1,6 @@
 """The shop, Refundry and the network between them fail at random under traffic; nothing drifts.
 
-REFUNDRY_SYNC_SECONDS says for how long (30; `make soak`: 600).
+REFUNDRY_SYNC_SECONDS says for how long (30; `make soak-sync`: 600).
 """
 
 import json

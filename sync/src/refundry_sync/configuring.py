@@ -40,6 +40,9 @@ class Configuration:
     bearer_token: str | None = field(repr=False)
     replay_window_seconds: float
     lease_seconds: int
+    open_refunds_seconds: int
+    missed_seconds: int
+    full_seconds: int
 
     def settings(self) -> Settings:
         return Settings(
@@ -49,6 +52,9 @@ class Configuration:
             basic_auth=self.basic_auth,
             bearer_token=self.bearer_token,
             lease=timedelta(seconds=self.lease_seconds),
+            open_refunds_every=timedelta(seconds=self.open_refunds_seconds),
+            missed_every=timedelta(seconds=self.missed_seconds),
+            full_every=timedelta(seconds=self.full_seconds),
         )
 
     def open_store(self) -> Store:
@@ -90,6 +96,9 @@ def load_configuration(environment: Mapping[str, str] = os.environ) -> Configura
         bearer_token=given.get("BEARER_TOKEN"),
         replay_window_seconds=_number(given, "REPLAY_WINDOW_SECONDS", 300),
         lease_seconds=_number(given, "LEASE_SECONDS", 60),
+        open_refunds_seconds=_number(given, "OPEN_REFUNDS_SECONDS", 900),
+        missed_seconds=_number(given, "MISSED_SECONDS", 3600),
+        full_seconds=_number(given, "FULL_SECONDS", 86400),
     )
 
 

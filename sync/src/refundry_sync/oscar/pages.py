@@ -13,7 +13,7 @@ from refundry_sync.oscar.asking import Line, Offer
 from refundry_sync.oscar.conf import conf
 from refundry_sync.oscar.facts import known_order, line_id
 from refundry_sync.oscar.models import Outgoing, RefundryOrder
-from refundry_sync.oscar.synchronising import client, known_view, shop_store
+from refundry_sync.oscar.synchronising import client, known_view, read_order, shop_store
 from refundry_sync.sync.finding import FoundRefund, find_in_store, refunds_of_book
 from refundry_sync.sync.views import Book
 
@@ -123,10 +123,13 @@ def panel(order: Any, trouble: str = "") -> Panel:
 
 
 def offer(order: Any) -> tuple[Offer | None, str]:
-    """What could be refunded now, as Refundry says; else None and why not, for staff."""
+    """What could be refunded now, as Refundry says; else None and why not, for staff.
+
+    What Refundry says of the order is what `panel` shows from then on.
+    """
     refundry_id = known_order(order).refundry_id
     try:
-        document = client().orders.get(refundry_id).document
+        document = read_order(refundry_id)
         preview = client().refund_previews.create(
             {"orderId": refundry_id, "currency": order.currency, "percent": 100}
         )

@@ -15,12 +15,14 @@ from refundry_sync.oscar.conf import conf
 from refundry_sync.oscar.mails import send_notice
 from refundry_sync.receiving import Reception
 from refundry_sync.receiving.django import endpoint
+from refundry_sync.sync.booking import book_reading
 from refundry_sync.sync.databases import Cursor, Place
+from refundry_sync.sync.reading import Reading
 from refundry_sync.sync.settings import Settings
 from refundry_sync.sync.status import order_view
 from refundry_sync.sync.store import Store
 from refundry_sync.sync.synchroniser import Synchroniser
-from refundry_sync.sync.views import OrderRefundView
+from refundry_sync.sync.views import Book, Document, OrderRefundView
 
 # A person waits for the answer.
 _STAFF_SECONDS = 10.0
@@ -55,6 +57,20 @@ def known_view(refundry_id: str) -> OrderRefundView | None:
     with shop_store().transaction() as tx:
         book = tx.find_book(refundry_id)
     return None if book is None or book.order is None else order_view(book)
+
+
+def read_order(refundry_id: str) -> Document:
+    """The order as Refundry has it now, which the shop knows from then on.
+
+    Raises what the client raises.
+    """
+    with shop_store().transaction() as tx:
+        known = tx.find_book(refundry_id) or Book(order_id=refundry_id)
+    document = client().orders.get(refundry_id).document
+    now = timezone.now()
+    with shop_store().transaction() as tx:
+        book_reading(tx, Reading(known, order=document), now, now)
+    return document
 
 
 @contextmanager

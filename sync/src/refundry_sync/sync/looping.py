@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from refundry_sync.errors import SyncError
+from refundry_sync.sync.documents import Malformed
 from refundry_sync.sync.store import Store
 
 _LOG = logging.getLogger("refundry_sync")
@@ -15,6 +16,10 @@ _LOG = logging.getLogger("refundry_sync")
 IDLE_SECONDS = 1.0
 LONGEST_WAIT = timedelta(minutes=5)
 Work = Callable[[datetime | None, datetime], object]
+
+
+class Stopped(Exception):
+    """Work was given up in the middle, as the process is to end; it is done again from its start."""
 
 
 @dataclass
@@ -40,7 +45,7 @@ class Loop:
             return False
         try:
             self.work(last, now)
-        except SyncError as error:
+        except (SyncError, Malformed) as error:
             self.failures += 1
             wait = min(LONGEST_WAIT, timedelta(seconds=2.0 ** min(self.failures, 9)))
             self.not_before = now + wait * random.uniform(0.5, 1)  # noqa: S311  # nosec B311
@@ -59,17 +64,46 @@ def run_until(
     loops: list[Loop],
     store: Store,
 ) -> None:
-    """Until `stopping` is set. woken: set by what puts something into the inbox."""
+    """Until `stopping` is set. woken: set by what puts something into the inbox.
+
+    The loops have a thread of their own: one that reads a day of orders must not hold up webhooks.
+    """
+    reconciling = threading.Thread(
+        target=_reconcile_until, args=(stopping, woken, loops, store), name="refundry-reconciling"
+    )
+    reconciling.start()
+    try:
+        while not stopping.is_set():
+            _try_round(stopping, lambda: step(datetime.now(UTC)))
+            woken.wait(IDLE_SECONDS)
+            woken.clear()
+    finally:
+        stopping.set()
+        reconciling.join()
+
+
+def _reconcile_until(
+    stopping: threading.Event, woken: threading.Event, loops: list[Loop], store: Store
+) -> None:
     while not stopping.is_set():
-        now = datetime.now(UTC)
-        try:
-            step(now)
-            for loop in loops:
-                if not stopping.is_set():
-                    loop.run_if_due(store, now)
-        except Exception:
-            # The store may be away for a while, too; all that is due stays due.
-            _LOG.exception("a round of the synchroniser failed and is tried again")
-            stopping.wait(IDLE_SECONDS)
-        woken.wait(IDLE_SECONDS)
-        woken.clear()
+        for loop in loops:
+            _try_round(stopping, lambda loop=loop: _run_loop(loop, store, woken))
+        stopping.wait(IDLE_SECONDS)
+
+
+def _run_loop(loop: Loop, store: Store, woken: threading.Event) -> None:
+    if loop.run_if_due(store, datetime.now(UTC)):
+        woken.set()
+
+
+def _try_round(stopping: threading.Event, work: Callable[[], object]) -> None:
+    """The store may be away for a while, too; all that is due stays due."""
+    if stopping.is_set():
+        return
+    try:
+        work()
+    except Stopped:
+        return
+    except Exception:
+        _LOG.exception("a round of the synchroniser failed and is tried again")
+        stopping.wait(IDLE_SECONDS)

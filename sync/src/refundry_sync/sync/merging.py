@@ -2,7 +2,7 @@
 
 Each rule picks the larger of two observations in a total order, which is why any permutation of a
 set of events ends in the same book. What a resource was read as has no time of its own; it counts
-as a little newer than the newest event that was known before it was read (docs/decisions/0035).
+as a little newer than the newest event that was known before it was read (docs/decisions/0036).
 """
 
 from datetime import datetime

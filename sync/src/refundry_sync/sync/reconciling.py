@@ -43,12 +43,15 @@ class Reconciler:
         self._remote = remote
         self._settings = settings
 
-    def open_refunds(self, made_before: datetime, now: datetime, dry: bool) -> list[Difference]:
+    def open_refunds(
+        self, made_before: datetime, now: datetime, dry: bool, progress: Progress
+    ) -> list[Difference]:
         """Refunds that are not final for us, read one by one."""
         with self._store.transaction() as tx:
             waiting = tx.open_refunds(made_before, MANY)
         found: list[Difference] = []
-        for order_id, refund_id in waiting:
+        for number, (order_id, refund_id) in enumerate(waiting, start=1):
+            progress(number, len(waiting), "open")
             known = self._book(order_id)
             try:
                 refunds = (self._remote.refund(refund_id),)

@@ -3,7 +3,7 @@
 Who changes a book locks its order first (`lock_order`); nothing outside is called meanwhile.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -396,10 +396,6 @@ def to_time(text: str) -> datetime:
 def backed_off(attempts: int, now: datetime) -> datetime:
     """When to try again after so many attempts: in 1 s, doubling up to 5 min."""
     return now + timedelta(seconds=min(300, 2 ** min(attempts - 1, 9)))
-
-
-def known_events(tx: Tx, event_ids: Iterable[str]) -> set[str]:
-    return {each for each in event_ids if tx.find_event(each) is not None}
 
 
 @lru_cache(maxsize=128)

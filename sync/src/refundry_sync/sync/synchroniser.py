@@ -1,5 +1,6 @@
 """Keeps a shop in step with its refunds: the one class that a shop uses."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from refundry_sync.sync.booking import book_reading
 from refundry_sync.sync.calling import Caller, Notification, Notify, OnRefundChange
 from refundry_sync.sync.drifting import DriftReporter, OrderDrift, ShopTotal
 from refundry_sync.sync.finding import FoundRefund, find_in_store, refunds_of_book
-from refundry_sync.sync.looping import Loop, run_until
+from refundry_sync.sync.looping import Loop, Stopped, run_until
 from refundry_sync.sync.processing import process_order
 from refundry_sync.sync.reading import read_whole
 from refundry_sync.sync.receiver import receive
@@ -30,6 +31,7 @@ from refundry_sync.sync.views import Book, OrderRefundView, RefundView
 if TYPE_CHECKING:
     from refundry_sync.client import Client
 
+_LOG = logging.getLogger("refundry_sync")
 ORDERS_AT_ONCE = 100
 
 
@@ -113,7 +115,8 @@ class Synchroniser:
         Raises ApiError and Unreachable; what was mended by then stays so.
         """
         now = self._clock()
-        found = self._reconciler.open_refunds(datetime.max.replace(tzinfo=UTC), now, dry_run)
+        ever = datetime.max.replace(tzinfo=UTC)
+        found = self._reconciler.open_refunds(ever, now, dry_run, progress)
         found += self._reconciler.missed_refunds(since, now, dry_run, progress)
         found += self._reconciler.orders(since, now, dry_run, progress)
         found += self._reconciler.missed_events(since, now, dry_run, progress)
@@ -122,8 +125,9 @@ class Synchroniser:
         return list(dict.fromkeys(found))
 
     def run_loops(self, stopping: threading.Event) -> None:
-        """Process and reconcile until `stopping` is set; the thread that calls it does the work."""
-        run_until(stopping, self._woken, self.process_due, self._loops(), self._store)
+        """Process and reconcile until `stopping` is set, in the thread that calls it and another."""
+        loops = self._loops(stopping)
+        run_until(stopping, self._woken, self.process_due, loops, self._store)
 
     def request_refund(
         self,
@@ -250,23 +254,28 @@ class Synchroniser:
     def _process(self, order_id: str, now: datetime) -> int:
         return process_order(self._store, self._remote, self._settings, order_id, now)
 
-    def _loops(self) -> list[Loop]:
+    def _loops(self, stopping: threading.Event) -> list[Loop]:
         settings, reconciler = self._settings, self._reconciler
-        overlap = settings.missed_overlap
+
+        def progress(_done: int, _total: int | None, _what: str) -> None:
+            if stopping.is_set():
+                raise Stopped
+
+        def since(last: datetime | None, now: datetime) -> datetime:
+            return (last or now - settings.full_window) - settings.missed_overlap
 
         def open_refunds(_last: datetime | None, now: datetime) -> None:
-            reconciler.open_refunds(now - settings.open_refunds_older_than, now, False)
+            made_before = now - settings.open_refunds_older_than
+            _report(reconciler.open_refunds(made_before, now, False, progress))
 
         def missed_refunds(last: datetime | None, now: datetime) -> None:
-            since = (last or now - settings.full_window) - overlap
-            reconciler.missed_refunds(since, now, False, _no_progress)
+            _report(reconciler.missed_refunds(since(last, now), now, False, progress))
 
         def missed_events(last: datetime | None, now: datetime) -> None:
-            since = (last or now - settings.full_window) - overlap
-            reconciler.missed_events(since, now, False, _no_progress)
+            _report(reconciler.missed_events(since(last, now), now, False, progress))
 
         def full(_last: datetime | None, now: datetime) -> None:
-            reconciler.orders(now - settings.full_window, now, False, _no_progress)
+            _report(reconciler.orders(now - settings.full_window, now, False, progress))
             with self._store.transaction() as tx:
                 tx.forget(now - settings.keep_payloads)
 
@@ -276,3 +285,13 @@ class Synchroniser:
             Loop("missed events", settings.missed_every, missed_events),
             Loop("full", settings.full_every, full),
         ]
+
+
+def _report(found: Sequence[Difference]) -> None:
+    """Say in the log what a loop has mended."""
+    for each in found:
+        subject = "" if each.subject == each.order_id else f" {each.subject}"
+        _LOG.warning(
+            "mended: order %s%s %s was %s, is %s",
+            each.order_id, subject, each.field, each.ours, each.theirs,
+        )  # fmt: skip
