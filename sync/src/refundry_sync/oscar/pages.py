@@ -189,14 +189,13 @@ def refund_rows(
         if state in (None, each.state) and refund_id in (None, each.refund_id)
     ]
     ids = {each.order_id for each in chosen}
-    known = RefundryOrder.objects.filter(refundry_id__in=ids).values_list(
-        "refundry_id", "order__number"
-    )
-    numbers = dict(known)
-    return [_row(each, numbers.get(each.order_id, "")) for each in chosen]
+    known = RefundryOrder.objects.filter(refundry_id__in=ids).select_related("order")
+    orders = {each.refundry_id: each.order for each in known}
+    return [_row(each, orders.get(each.order_id)) for each in chosen]
 
 
-def _row(found: FoundRefund, number: str) -> Row:
+def _row(found: FoundRefund, order: Any) -> Row:
+    """order: None for one that is not of this shop."""
     document = found.refund.document if found.refund else {}
     token = (document.get("tokenInformation") or {}).get("token")
     reasons = "; ".join(each.message for each in found.problems)
@@ -204,13 +203,13 @@ def _row(found: FoundRefund, number: str) -> Row:
     return Row(
         id=found.refund_id or "",
         order_id=found.order_id,
-        number=number,
+        number=order.number if order else "",
         link=conf().refund_link(found.refund_id) if found.refund_id else "",
         requested=found.made_time,
         type=str(words.TYPES.get(kind, kind)) if found.refund else "",
         amount=found.amount,
         refunded=found.refunded_amount if found.refund else None,
-        currency=found.currency or "",
+        currency=found.currency or (order.currency if order else ""),
         state=found.state,
         reason=words.reason(found.failure_reason) or reasons,
         details_link=conf().details_link(token) if token else "",

@@ -21,6 +21,15 @@ COLOURS = {
     "expired": "danger",
     "refused": "danger",
 }
+STATUS_COLOURS = {
+    "pending": "info",
+    "pending_information": "warning",
+    "refund_failed": "danger",
+    "partially_refunded": "success",
+    "refunded": "success",
+    "partially_charged_back": "danger",
+    "charged_back": "danger",
+}
 STATUSES = {
     "none": _("No refunds"),
     "pending": _("Refund pending"),

@@ -39,6 +39,11 @@ def state_colour(state: str) -> str:
 
 
 @register.filter
+def status_colour(status: str) -> str:
+    return words.STATUS_COLOURS.get(status, "secondary")
+
+
+@register.filter
 def status_words(status: str) -> str:
     return str(words.STATUSES.get(status, status))
 
