@@ -29,7 +29,7 @@ def main() -> None:
         "--only",
         nargs="+",
         choices=[part.value for part in Part],
-        help="these measures alone [all but api_log, scale and overload]",
+        help="these measures alone [all but api_log, scale, overload, import]",
     )
     asked = parser.parse_args()
     if asked.seconds < 2 or asked.orders < 1:

@@ -20,10 +20,11 @@ class Part(StrEnum):
     API_LOG = "api_log"
     SCALE = "scale"
     OVERLOAD = "overload"
+    IMPORT = "import"
 
 
 # A whole run is to end while one waits for it; the others are asked for by name.
-USUAL = frozenset(Part) - {Part.API_LOG, Part.SCALE, Part.OVERLOAD}
+USUAL = frozenset(Part) - {Part.API_LOG, Part.SCALE, Part.OVERLOAD, Part.IMPORT}
 LOADS = (Part.REFUNDS, Part.ORDERS)
 CLIENTS = (1, 8, 32)
 STARTS = 5
@@ -67,6 +68,11 @@ SETTLED_SECONDS = 10
 PEAK = "peak"
 HALF = "half of the peak"
 
+# Orders of an export are imported, ten for each that is laid; then COPY writes the same rows.
+TIMES_IMPORTED = 10
+IMPORTED = "refundry import"
+COPIED = "COPY of its rows"
+
 # Each load is measured in two rounds, the second in the opposite order, so that a machine that
 # gets slower or faster meanwhile does so for all sides.
 ROUNDS = 2
@@ -87,6 +93,7 @@ _START_SECONDS = 2.0
 # To settle the refunds of a second takes about so many.
 _SETTLED_AFTER = 2.0
 _SET_UP_SECONDS = 5.0
+_IMPORTED_PER_SECOND = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,11 @@ def plan_steps(options: Options) -> list[Step]:
     steps += _load_steps(loads, options.seconds)
     steps += _scale_steps(options)
     steps += _overload_steps(options)
+    if Part.IMPORT in options.parts:
+        cost = options.orders * TIMES_IMPORTED / _IMPORTED_PER_SECOND
+        steps += [
+            Step(f"import: {side}", cost, Part.IMPORT, 0, side) for side in (IMPORTED, COPIED)
+        ]
     if Part.MEMORY in options.parts:
         seconds = 2 * (options.seconds + WARM_SECONDS) + _START_SECONDS
         steps.append(Step("memory of `refundry serve` under load", seconds, Part.MEMORY))

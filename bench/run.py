@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 
 from bench.api_log import ApiLogBench, compare_logs
+from bench.importing import measure_import
 from bench.laying import lay_orders
 from bench.loads import client_limit, run_client
 from bench.measures import Measure
@@ -58,6 +59,7 @@ def run(options: Options, folder: Path) -> list[Measure]:
         *_loads(scene, account, order_id),
         *measure_scale(scene, account),
         *measure_overload(scene, account),
+        *measure_import(scene),
         *_memory(scene, account),
     ]
 

@@ -98,6 +98,17 @@ class Stage:
             process.send_signal(signal.SIGTERM)
             process.wait(_STOP_SECONDS)
 
+    @contextmanager
+    def command(self, *arguments: str) -> Generator[subprocess.Popen[bytes]]:
+        """A command of refundry, to be waited for; it is ended with the block at the latest."""
+        process = self._popen(*arguments)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
     def drain(self) -> None:
         """Run all the work that is due. Raises BenchFailed."""
         process = self._popen("work", "--drain")

@@ -10,6 +10,7 @@ import click
 from refundry import __version__
 from refundry.cli_backup import backup, restore
 from refundry.cli_bulk import bulk
+from refundry.cli_import import import_command, sample_orders_command
 from refundry.cli_listen import listen
 from refundry.cli_retain import retain
 from refundry.cli_users import user
@@ -366,6 +367,8 @@ def operation_settle(
 
 cli.add_command(backup)
 cli.add_command(bulk)
+cli.add_command(import_command)
+cli.add_command(sample_orders_command)
 cli.add_command(restore)
 cli.add_command(listen)
 cli.add_command(retain)

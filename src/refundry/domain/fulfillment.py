@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fractions import Fraction
 
 from refundry.domain.allocation import allocate
 from refundry.domain.cells import Cells, add, subtract
@@ -18,7 +17,7 @@ from refundry.domain.charge import (
     refund_order,
 )
 from refundry.domain.event import Change, EventType
-from refundry.domain.money import half_up
+from refundry.domain.money import half_up_ratio
 from refundry.domain.order import Line, LineState, Order, OrderState, cover_owed, enter_state
 from refundry.domain.refusal import (
     FulfillmentTooLarge,
@@ -152,9 +151,7 @@ def fulfill(
 
 def units_amount(whole: int, quantity: int, done: int, units: int) -> int:
     """What `units` further units of a line are worth, so that all of them sum to `whole`."""
-    return half_up(Fraction(whole * (done + units), quantity)) - half_up(
-        Fraction(whole * done, quantity)
-    )
+    return half_up_ratio(whole * (done + units), quantity) - half_up_ratio(whole * done, quantity)
 
 
 def _process(

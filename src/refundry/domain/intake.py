@@ -21,12 +21,19 @@ from refundry.domain.charge import (
     charge_state,
     refund_order,
 )
+from refundry.domain.exported import (
+    FINAL_STATES,
+    Told,
+    check_told,
+    refunds_as_told,
+    told_units,
+)
 from refundry.domain.fulfillment import split_over, units_amount
 from refundry.domain.money import Currency, major_text
 from refundry.domain.order import Line, LineState, Order, OrderState
 from refundry.domain.refusal import InvalidField
 
-IMPORT_STATES = frozenset({OrderState.FULFILLED, OrderState.COMPLETE, OrderState.RETURNED})
+IMPORT_STATES = FINAL_STATES
 _TOTALS: dict[str, tuple[Component, ...]] = {
     "totalAmount": tuple(Component),
     "totalTax": (Component.TAX, Component.SHIPPING_TAX, Component.FEES_TAX),
@@ -93,7 +100,10 @@ class ChargeAsk:
 
 @dataclass(frozen=True, slots=True)
 class OrderAsk:
-    """An order as it was sent, amounts in minor units. totals: name -> (amount, text as sent)."""
+    """An order as it was sent, amounts in minor units. totals: name -> (amount, text as sent).
+
+    told: what an export says of the order's past; None for one that was sent to the API.
+    """
 
     id: str
     currency: Currency
@@ -108,6 +118,12 @@ class OrderAsk:
     fraud_state: str | None = None
     fraud_times: dict[str, datetime] = field(default_factory=dict[str, datetime])
     invoice_id: str | None = None
+    told: Told | None = None
+
+    @property
+    def has_past(self) -> bool:
+        """Whether it brings captures, cancels and refunds along."""
+        return self.told is not None or self.state in IMPORT_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +149,27 @@ def admit(ask: OrderAsk, *, now: datetime, ids: NewIds) -> Order | InvalidField:
     if problem:
         return problem
     order = replace(order, charges=_charges(ask, order, ids))
-    if ask.state not in IMPORT_STATES:
+    if not ask.has_past:
         return _awaiting(order, ids, now) if any(s.waits for s in ask.sources) else order
-    return _import_past(order, ask, ids)
+    if ask.told is None:
+        return _import_past(order, ask, ids)
+    order = _import_past(order, _with_units(ask, order, ask.told), ids)
+    return order if isinstance(order, InvalidField) else check_told(order, ask.told) or order
+
+
+def _with_units(ask: OrderAsk, order: Order, told: Told) -> OrderAsk:
+    """An exported order with the units of each line, as it says or as its sums do."""
+    if all(line.fulfilled_units is None and not line.cancelled_units for line in ask.lines):
+        units = told_units(order, [line.state for line in ask.lines], told)
+    elif ask.state in IMPORT_STATES:
+        return ask
+    else:
+        units = [(line.fulfilled_units or 0, line.cancelled_units) for line in ask.lines]
+    lines = [
+        replace(line, fulfilled_units=done, cancelled_units=gone)
+        for line, (done, gone) in zip(ask.lines, units, strict=True)
+    ]
+    return replace(ask, lines=tuple(lines))
 
 
 def _lines(ask: OrderAsk, now: datetime, ids: NewIds) -> tuple[Line, ...] | InvalidField:
@@ -186,7 +220,7 @@ def _shipping_cells(amount: int, tax: int) -> Cells:
 def _bare_order(ask: OrderAsk, lines: tuple[Line, ...], now: datetime) -> Order:
     second = now.replace(microsecond=0)
     created = ask.created_at or second
-    waits = any(source.waits for source in ask.sources) and ask.state not in IMPORT_STATES
+    waits = any(source.waits for source in ask.sources) and not ask.has_past
     state = OrderState.PENDING_PAYMENT if waits else ask.state
     return Order(
         id=ask.id,
@@ -250,7 +284,7 @@ def _check_past_ids(ask: OrderAsk) -> InvalidField | None:
 
 
 def _charges(ask: OrderAsk, order: Order, ids: NewIds) -> tuple[Charge, ...]:
-    past = ask.state in IMPORT_STATES
+    past = ask.has_past
     sent = ask.charges or (ChargeAsk(None, None, None, None, ()),) * len(ask.sources)
     return tuple(
         Charge(
@@ -294,7 +328,10 @@ def _import_past(order: Order, ask: OrderAsk, ids: NewIds) -> Order | InvalidFie
             return result
         order = result
     order = replace(order, charges=tuple(replace(c, state=charge_state(c)) for c in order.charges))
-    return _past_refunds(order, ask, ids)
+    after = _past_refunds(order, ask, ids)
+    if ask.told is None or isinstance(after, InvalidField):
+        return after
+    return refunds_as_told(order, after, ask.told)
 
 
 def _processed(line: Line, ask: OrderAsk) -> Line:
@@ -388,9 +425,10 @@ def _book_past(
 ) -> Order:
     """Add a complete operation of the past to its charge and to the cells."""
     at = past.created_at or order.created_at
+    shares = {position: cells for position, cells in shares.items() if any(cells)}
     operation = Operation(
         past.id or ids.uuid(), charge_id, kind, past.amount, OperationState.COMPLETE, at, at,
-        shares={position: cells for position, cells in shares.items() if any(cells)},
+        shares=shares,
     )  # fmt: skip
     order = order.with_charge(order.charge(charge_id).with_past(operation))
     for position, cells in shares.items():

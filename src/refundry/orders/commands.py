@@ -58,19 +58,15 @@ async def ingest_order(
     database: Database, tenant: Tenant, read: ReadOrder, now: datetime, receipt: Keeper | None
 ) -> bytes:
     """Take an order in; gives the Order resource. Raises Refused."""
-    if Trigger.SOURCE_FAILS in {source.trigger for source in read.sources}:
-        raise Refused(SourceDeclined())
-    order = admit(read.ask, now=now, ids=_IDS)
-    if isinstance(order, InvalidField):
-        raise Refused(order)
-    stored = StoredOrder(order, _facts(read, order))
+    stored = judge_order(read, now)
+    order = stored.order
 
     async def work(tx: Tx) -> bytes:
         try:
             if not await saving.insert_order(tx, tenant, stored):
                 raise Refused(OrderExists(order.id))
         except asyncpg.UniqueViolationError as error:
-            raise Refused(_taken(error, read)) from error
+            raise Refused(taken_id(error, read)) from error
         kept = await _announce(tx, tenant, stored, now)
         body = to_json(order_view(kept, live=tenant.live))
         if receipt:
@@ -78,6 +74,16 @@ async def ingest_order(
         return body
 
     return await database.run(work)
+
+
+def judge_order(read: ReadOrder, now: datetime) -> StoredOrder:
+    """The order to store, by the rules for orders of every way in. Raises Refused."""
+    if Trigger.SOURCE_FAILS in {source.trigger for source in read.sources}:
+        raise Refused(SourceDeclined())
+    order = admit(read.ask, now=now, ids=_IDS)
+    if isinstance(order, InvalidField):
+        raise Refused(order)
+    return StoredOrder(order, _facts(read, order))
 
 
 def _facts(read: ReadOrder, order: Order) -> OrderFacts:
@@ -111,7 +117,7 @@ def _facts(read: ReadOrder, order: Order) -> OrderFacts:
     )
 
 
-def _taken(error: asyncpg.UniqueViolationError, read: ReadOrder) -> InvalidField:
+def taken_id(error: asyncpg.UniqueViolationError, read: ReadOrder) -> InvalidField:
     """Which id of the body was given to something else before."""
     found = _TAKEN.search(str(error.detail or ""))
     values = found[1].split(", ") if found else [""]

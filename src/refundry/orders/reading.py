@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import cast
 
 from refundry.domain.cells import EMPTY, Component
+from refundry.domain.exported import Told
 from refundry.domain.intake import (
     IMPORT_STATES,
     ChargeAsk,
@@ -38,6 +39,8 @@ _INGESTED_STATES = (
     OrderState.COMPLETE,
     OrderState.RETURNED,
 )
+# A cancelled order has no money to pay back, but a shop that moves wants to find it.
+_EXPORTED_STATES = (*_INGESTED_STATES, OrderState.CANCELLED)
 # A longer one is kept with the line but cannot be asked for: it would not fit an index.
 _MAX_SUBSCRIPTION_ID = 255
 _FRAUD_STATES = ("review_opened", "blocked", "passed")
@@ -119,12 +122,16 @@ class ReadOrder:
     sources: tuple[ReadSource, ...]
 
 
-def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
-    """The order in a body. Raises BadFields with every bad field."""
+def read_order(body: Fields, *, live: bool, now: datetime, exported: bool = False) -> ReadOrder:
+    """The order in a body. Raises BadFields with every bad field.
+
+    exported: an Order resource as an API answered it, which may bring its past in every state.
+    """
     order_id = body.text("id", pattern=_ID)
     currency = _currency(body)
-    state = body.enum("state", OrderState, _INGESTED_STATES) or OrderState.ACCEPTED
-    lines, line_details = _lines(body, currency, imported=state in IMPORT_STATES)
+    states = _EXPORTED_STATES if exported else _INGESTED_STATES
+    state = body.enum("state", OrderState, states) or OrderState.ACCEPTED
+    lines, line_details = _lines(body, currency, imported=exported or state in IMPORT_STATES)
     shipping, choice = _shipping(body, currency)
     totals = _totals(body, currency)
     total = sum(map(sum, (line.ordered for line in lines))) + sum(shipping)
@@ -153,6 +160,7 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
         fraud_state=_fraud_state(body),
         fraud_times=_times(body, "fraudStateTransitions", _FRAUD_STATES, now),
         invoice_id=body.text("invoiceId", most=64),
+        told=_told(body, currency) if exported else None,
     )
     body.finish()
     return ReadOrder(
@@ -164,6 +172,22 @@ def read_order(body: Fields, *, live: bool, now: datetime) -> ReadOrder:
         metadata=metadata_text(metadata) or "{}",
         request_to_be_forgotten=forgotten,
         sources=kept,
+    )
+
+
+def _told(body: Fields, currency: Currency | None) -> Told:
+    """The figures of an export that are checked against what its records come to."""
+    if body.problems:
+        return Told(None, None, None, None, ())
+    return Told(
+        captured=body.minor("capturedAmount", currency),
+        cancelled=body.minor("cancelledAmount", currency),
+        refunded=body.minor("refundedAmount", currency),
+        available=body.minor("availableToRefundAmount", currency),
+        lines=tuple(
+            item.minor("availableToRefundAmount", currency)
+            for item in body.objects("items", most=500) or ()
+        ),
     )
 
 

@@ -144,7 +144,7 @@ async def _insert_lines(tx: Tx, tenant: Tenant, stored: StoredOrder) -> None:
         [line.captured_units for line in lines],
         [line.returned_units for line in lines],
         [line.state.value for line in lines],
-        [_times_text(line.state_times) for line in lines],
+        [times_text(line.state_times) for line in lines],
         list(stored.facts.line_details),
         list(stored.facts.subscription_ids),
     )  # fmt: skip
@@ -201,7 +201,7 @@ def _operation_row(tenant: Tenant, order_id: str, operation: Operation) -> tuple
         tenant.account_id, tenant.live, order_id, operation.id, operation.charge_id,
         operation.kind.value, operation.amount, operation.state.value, operation.created_at,
         operation.updated_at, operation.fulfillment_id, operation.entry, operation.units,
-        *_share_columns(operation), *_failure_columns(operation),
+        *_share_columns(operation), *failure_columns(operation),
         operation.created_at if pending else None, operation.dispute_id, operation.owed,
     )  # fmt: skip
 
@@ -215,7 +215,7 @@ async def _update_lines(tx: Tx, lines: Sequence[_Of[Line]]) -> None:
             cells_text(line.cancelled), cells_text(line.processing), cells_text(line.held),
             cells_text(line.refunded), line.fulfilled_units, line.cancelled_units,
             line.captured_units, line.returned_units, line.state.value,
-            _times_text(line.state_times),
+            times_text(line.state_times),
         )
         for tenant, order_id, line in lines
     ]  # fmt: skip
@@ -261,7 +261,7 @@ async def _update_operations(tx: Tx, operations: Sequence[_Of[Operation]]) -> No
     if not operations:
         return
     rows = [
-        (t.account_id, t.live, order_id, o.id, o.state.value, o.updated_at, *_failure_columns(o))
+        (t.account_id, t.live, order_id, o.id, o.state.value, o.updated_at, *failure_columns(o))
         for t, order_id, o in operations
     ]
     tag = await tx.execute(
@@ -342,11 +342,12 @@ async def _update_orders(tx: Tx, orders: Sequence[tuple[Tenant, Order]]) -> None
                      returned_at, fraud_passed_at, fraud_review_opened_at, fraud_blocked_at)
          WHERE o.account_id = n.account_id AND o.live = n.live AND o.id = n.id
         """,
-        *columns([_order_row(*each) for each in orders], 26),
+        *columns([order_row(*each) for each in orders], 26),
     )
 
 
-def _order_row(tenant: Tenant, order: Order) -> tuple[Any, ...]:
+def order_row(tenant: Tenant, order: Order) -> tuple[Any, ...]:
+    """The columns of an order that commands change, behind its key."""
     return (
         tenant.account_id, tenant.live, order.id, order.updated_at, order.version,
         order.event_sequence, order.last_event_at, order.state.value,
@@ -369,7 +370,8 @@ async def update_facts(tx: Tx, tenant: Tenant, order_id: str, facts: OrderFacts)
     )  # fmt: skip
 
 
-def _times_text(times: Mapping[str, datetime]) -> str:
+def times_text(times: Mapping[str, datetime]) -> str:
+    """The times of states as the JSON text of their column."""
     return json.dumps({state: moment.isoformat() for state, moment in times.items()})
 
 
@@ -380,6 +382,7 @@ def _share_columns(operation: Operation) -> tuple[str | None, str | None]:
     return cells_text(positions), cells_text(cells)
 
 
-def _failure_columns(operation: Operation) -> tuple[str | None, str | None, str | None]:
+def failure_columns(operation: Operation) -> tuple[str | None, str | None, str | None]:
+    """Code, message and reason of what failed; else None for each."""
     failure = operation.failure
     return (failure.code, failure.message, failure.reason) if failure else (None, None, None)

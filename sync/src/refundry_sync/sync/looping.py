@@ -19,7 +19,7 @@ Work = Callable[[datetime | None, datetime], object]
 
 
 class Stopped(Exception):
-    """Work was given up in the middle, as the process is to end; it is done again from its start."""
+    """Work was given up in the middle, as the process is to end; the next one begins it again."""
 
 
 @dataclass

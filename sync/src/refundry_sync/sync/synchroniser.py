@@ -125,7 +125,7 @@ class Synchroniser:
         return list(dict.fromkeys(found))
 
     def run_loops(self, stopping: threading.Event) -> None:
-        """Process and reconcile until `stopping` is set, in the thread that calls it and another."""
+        """Process and reconcile until `stopping` is set, here and in a thread beside this one."""
         loops = self._loops(stopping)
         run_until(stopping, self._woken, self.process_due, loops, self._store)
 
