@@ -40,6 +40,7 @@ browser: ## Install Chromium and fonts from Debian for the tests of the dashboar
 
 screenshots: $(DEV) browser ## Make the pictures of docs/images again
 	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tests.oscar.screenshots
 
 test: $(DEV) ## Run the tests
 	$(BIN)/python -m pytest -m 'not check and not faults'

@@ -6,8 +6,9 @@ from typing import Protocol
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.oscar.visiting import sign_in
 from tests.support.browser import Tab, launch
-from tests.support.oscar_shop import PASSWORD, STAFF, Shop
+from tests.support.oscar_shop import STAFF, Shop
 from tests.support.service import Service
 from tests.support.webhooks import LOOPBACK
 
@@ -18,7 +19,7 @@ _OSCARS_OWN = "oscar.dashboard.orders.initTable is not a function"
 class Visit(Protocol):
     """Opens a tab of the shop. email: who is signed in; None: nobody."""
 
-    def __call__(self, email: str | None = STAFF) -> Tab: ...
+    def __call__(self, email: str | None = STAFF, *, width: int = 1280) -> Tab: ...
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +49,12 @@ def visit(shop: Shop, browser: Browser) -> Iterator[Visit]:
     """Tabs of the shop; in the end: nothing was asked of others, and no script complained."""
     tabs: list[Tab] = []
 
-    def come(email: str | None = STAFF) -> Tab:
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
+    def come(email: str | None = STAFF, *, width: int = 1280) -> Tab:
+        context = browser.new_context(viewport={"width": width, "height": 900})
         tab = Tab(context.new_page(), shop.url)
         tabs.append(tab)
         if email is not None:
-            tab.go("/accounts/login/")
-            tab.page.locator("#id_login-username").fill(email)
-            tab.page.locator("#id_login-password").fill(PASSWORD)
-            tab.page.locator("button[name=login_submit]").click()
-            tab.page.wait_for_url(lambda url: "/login/" not in url)
+            sign_in(tab, email)
         return tab
 
     yield come
@@ -66,3 +63,13 @@ def visit(shop: Shop, browser: Browser) -> Iterator[Visit]:
     assert [tab.strangers() for tab in tabs if tab.strangers()] == []
     heard = [each for tab in tabs for each in tab.complaints]
     assert [each for each in heard if _OSCARS_OWN not in each] == []
+
+
+@pytest.fixture
+def office(shop: Shop, browser: Browser) -> Iterator[Tab]:
+    """A tab of Refundry's dashboard, where nobody is signed in yet."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = Tab(context.new_page(), shop.refundry_url)
+    yield tab
+    context.close()
+    assert (tab.strangers(), tab.complaints) == ([], [])

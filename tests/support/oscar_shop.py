@@ -75,12 +75,7 @@ class Shop:
                 "SHOP_REFUNDRY_TOKEN": token_of(self._service, webhook),
             }
         )
-        import os
-
-        if os.environ.get("SHOP_PREPARED"):
-            shutil.copy(os.environ["SHOP_PREPARED"], self._folder / "shop.sqlite3")
-        else:
-            self.manage("prepare.py")
+        self.manage("prepare.py")
         self._spawn("runserver", "--noreload", f"127.0.0.1:{self.port}")
         wait_until_up(self._processes[-1], f"{self.url}/catalogue/", self._folder / "shop.log")
         self.start_worker()
@@ -116,9 +111,9 @@ class Shop:
         )
         return self.manage("manage.py", "shell", "-c", code).split("number ")[-1].strip()
 
-    def settle(self) -> None:
-        """Refundry does all that is due, and tells of it."""
-        expect(self.api.post("/refundry/v1/test/advance", {"seconds": 1}))
+    def settle(self, seconds: int = 1) -> None:
+        """Refundry does all that is due after some time, and tells of it."""
+        expect(self.api.post("/refundry/v1/test/advance", {"seconds": seconds}))
 
     def order(self, number: str) -> Doc:
         return expect(self.api.get(f"/orders/{number}"))

@@ -1,11 +1,6 @@
 """What the webhook of a shop is to be sent."""
 
+from refundry_sync.sync.merging import HANDLED_TYPES
+
 # What the shop has to hear of; the webhook is to have these types.
-EVENT_TYPES = (
-    "refund.created", "refund.pending", "refund.pending_information", "refund.complete",
-    "refund.failed", "refund.updated",
-    "order.charge.refund.pending", "order.charge.refund.complete", "order.charge.refund.failed",
-    "order.accepted", "order.fulfilled", "order.complete", "order.updated", "order.refunded",
-    "order.chargeback", "order.dispute", "order.dispute.resolved",
-    "sales_transaction.created", "return.created", "return.updated",
-)  # fmt: skip
+EVENT_TYPES = tuple(sorted(HANDLED_TYPES))
