@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, StorageState, sync_playwright
 
 from tests.oscar.visiting import sign_in
 from tests.support.browser import Tab, launch
@@ -44,17 +44,25 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def signed_in() -> dict[str, StorageState]:
+    """The cookies of who has signed in, by address: it costs a second each time."""
+    return {}
+
+
 @pytest.fixture
-def visit(shop: Shop, browser: Browser) -> Iterator[Visit]:
+def visit(shop: Shop, browser: Browser, signed_in: dict[str, StorageState]) -> Iterator[Visit]:
     """Tabs of the shop; in the end: nothing was asked of others, and no script complained."""
     tabs: list[Tab] = []
 
     def come(email: str | None = STAFF, *, width: int = 1280) -> Tab:
-        context = browser.new_context(viewport={"width": width, "height": 900})
+        known = signed_in.get(email or "")
+        context = browser.new_context(viewport={"width": width, "height": 900}, storage_state=known)
         tab = Tab(context.new_page(), shop.url)
         tabs.append(tab)
-        if email is not None:
+        if email is not None and known is None:
             sign_in(tab, email)
+            signed_in[email] = context.storage_state()
         return tab
 
     yield come

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ END_SECONDS = 60
 
 
 @contextmanager
-def demo() -> Iterator[tuple[subprocess.Popen[str], str]]:
+def demo() -> Generator[tuple[subprocess.Popen[str], str]]:
     """The demo, and what it said once it ran; told to end in the end."""
     command = [sys.executable, str(DEMO / "run.py"), "--shop-port", "0", "--refundry-port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))

@@ -3,6 +3,8 @@
 import json
 import time
 
+import pytest
+
 from tests.support.http import money
 from tests.support.oscar_shop import Shop, until
 from tests.support.service import Service
@@ -62,6 +64,7 @@ def test_a_refundry_that_is_down_delays_and_loses_nothing(shop: Shop, service: S
     assert [item["state"] for item in order["items"]] == ["fulfilled", "fulfilled"]
 
 
+@pytest.mark.check
 def test_an_order_that_was_placed_without_a_row_is_found(shop: Shop) -> None:
     """As after a process that died between the order and its row."""
     shop.stop_worker()

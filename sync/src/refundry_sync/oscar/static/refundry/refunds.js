@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const WAIT_OPEN_MS = 2000;
-  const WAIT_MS = 10000;
+  const WAIT_MS = 5000;
 
   async function fetched(address) {
     const answer = await fetch(address, {
