@@ -26,7 +26,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             playwright.selectors.set_test_id_attribute("data-testid")
             browser = launch(playwright)
-            tab = Tab(browser.new_page(viewport={"width": WIDTH, "height": 1500}), shop.url)
+            tab = Tab(browser.new_page(viewport={"width": WIDTH, "height": 1640}), shop.url)
             sign_in(tab, STAFF)
             open_refunds(tab, number)
             tab.find("amount-amount").fill("1000")

@@ -76,6 +76,18 @@ def test_what_was_lost_is_found_by_reconciliation_many_times(
     deliver_and_reconcile(random.Random(seed), lives, shop_client)
 
 
+@pytest.mark.check
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_other_lives_end_as_reported(service: Service, url: str, seed: int) -> None:
+    account = service.open_account()
+    lives = live(service, service.api(account.secret_test), ORDERS, seed)
+    straight = [folded(life, life.events) for life in lives]
+    for life, book in zip(lives, straight, strict=True):
+        assert_as_reported(book, life)
+    with Client(url, account.secret_test) as client:
+        deliver_and_reconcile(random.Random(seed), lives, client)
+
+
 def deliver_and_reconcile(choice: random.Random, lives: list[Life], client: Client) -> None:
     """Some events of all lives in some order, some of them twice; then all is read again."""
     events = [event for life in lives for event in life.events]

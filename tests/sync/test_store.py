@@ -1,5 +1,6 @@
 """The store on SQLite, on PostgreSQL and in memory: once is once, whoever else is at work."""
 
+import ast
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ import pytest
 from refundry_sync.client import Client
 from refundry_sync.errors import NotFound
 from refundry_sync.sync import Settings, Store, Synchroniser, place_at
+from refundry_sync.sync import store as store_module
 from refundry_sync.sync.records import InboxEntry, Outgoing
-from refundry_sync.sync.store import to_text, to_time
+from refundry_sync.sync.rows import to_text, to_time
 from refundry_sync.sync.views import Book
 from tests.support.http import Api, money
 from tests.support.postgres import External
@@ -181,6 +183,22 @@ def test_payloads_of_long_ago_are_forgotten_and_ids_are_not(store: Store) -> Non
         assert tx.forget(NOW + timedelta(days=1)) == 3
         assert not tx.insert_event(entry("e1")), "a repeat is still a repeat"
         assert tx.find_event("e2") == entry("e2"), "what waits is kept whole"
+
+
+def test_every_statement_is_constant() -> None:
+    """Literals, and names of columns that are constants; what callers say is a parameter."""
+    tree = ast.parse(Path(store_module.__file__).read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = [(node.func.attr, node) for node in calls if isinstance(node.func, ast.Attribute)]
+    texts = [node.args[0] for name, node in named if name in ("_run", "_rows")]
+    assert len(texts) > 25
+    for text in texts:
+        assert isinstance(text, ast.Constant | ast.JoinedStr), ast.unparse(text)
+        inserted = [part for part in ast.walk(text) if isinstance(part, ast.FormattedValue)]
+        for part in inserted:
+            assert ast.unparse(part.value) in ("ENTRY", "CALL", "REQUEST"), ast.unparse(part)
+    executed = [ast.unparse(node.args[0]) for name, node in named if name == "execute"]
+    assert set(executed) == {"statement", "_marked(statement, self._paramstyle)"}
 
 
 def test_times_sort_as_text_in_any_zone() -> None:

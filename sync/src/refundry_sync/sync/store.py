@@ -5,32 +5,26 @@ Who changes a book locks its order first (`lock_order`); nothing outside is call
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from refundry_sync.sync.databases import Cursor, Paramstyle, Place
 from refundry_sync.sync.documents import read_view, write_json
-from refundry_sync.sync.records import (
-    DeadLetter,
-    InboxEntry,
-    Outgoing,
-    RefundRequest,
-    RequestProblem,
+from refundry_sync.sync.records import DeadLetter, InboxEntry, Outgoing, RefundRequest
+from refundry_sync.sync.rows import (
+    CALL,
+    ENTRY,
+    REQUEST,
+    call_of,
+    entry_of,
+    request_of,
+    to_text,
+    to_time,
 )
 from refundry_sync.sync.schema import schema
 from refundry_sync.sync.status import refund_status
 from refundry_sync.sync.views import Book
-
-_ENTRY = (
-    "event_id, type, order_id, created_time, received_time, due_time, status, attempts, error,"
-    " payload"
-)
-_CALL = (
-    "o.id, o.order_id, o.line, o.number, o.kind, o.created_time, o.due_time, o.status, o.attempts,"
-    " o.error, o.payload"
-)
-_REQUEST = "id, order_id, body, state, requested_time, due_time, attempts, refund_id, problems"
 
 
 class Store:
@@ -77,8 +71,8 @@ class Tx:
         ) == 1  # fmt: skip
 
     def find_event(self, event_id: str) -> InboxEntry | None:
-        rows = self._rows(f"SELECT {_ENTRY} FROM refundry_inbox WHERE event_id = ?", event_id)
-        return _entry(rows[0]) if rows else None
+        rows = self._rows(f"SELECT {ENTRY} FROM refundry_inbox WHERE event_id = ?", event_id)
+        return entry_of(rows[0]) if rows else None
 
     def due_orders(self, now: datetime, limit: int) -> list[str]:
         """Orders with events that are due, the longest waiting ones first."""
@@ -100,14 +94,14 @@ class Tx:
         """In the order of their making, those that are not due yet included."""
         rows = self._rows(
             f"""
-            SELECT {_ENTRY}
+            SELECT {ENTRY}
               FROM refundry_inbox
              WHERE status = 'waiting' AND order_id = ?
              ORDER BY created_time, event_id
             """,
             order_id,
         )
-        return [_entry(row) for row in rows]
+        return [entry_of(row) for row in rows]
 
     def update_event(self, entry: InboxEntry) -> None:
         self._run(
@@ -213,7 +207,7 @@ class Tx:
         """The first waiting call of each line, where it is due."""
         rows = self._rows(
             f"""
-            SELECT {_CALL}
+            SELECT {CALL}
               FROM refundry_outgoing o
               JOIN (SELECT line, MIN(number) AS number
                       FROM refundry_outgoing
@@ -225,7 +219,7 @@ class Tx:
             """,
             to_text(now), limit,
         )  # fmt: skip
-        return [_call(row) for row in rows]
+        return [call_of(row) for row in rows]
 
     def claim_call(self, call: Outgoing, until: datetime) -> bool:
         """Whether it is ours until then; False: somebody else has it, or it is done."""
@@ -265,8 +259,8 @@ class Tx:
         ) == 1  # fmt: skip
 
     def find_request(self, request_id: str) -> RefundRequest | None:
-        rows = self._rows(f"SELECT {_REQUEST} FROM refundry_requests WHERE id = ?", request_id)
-        return _request(rows[0]) if rows else None
+        rows = self._rows(f"SELECT {REQUEST} FROM refundry_requests WHERE id = ?", request_id)
+        return request_of(rows[0]) if rows else None
 
     def update_request(self, request: RefundRequest) -> None:
         self._run(
@@ -283,7 +277,7 @@ class Tx:
         """Those without an answer, the oldest first."""
         rows = self._rows(
             f"""
-            SELECT {_REQUEST}
+            SELECT {REQUEST}
               FROM refundry_requests
              WHERE state = 'sending' AND due_time <= ?
              ORDER BY requested_time
@@ -291,23 +285,23 @@ class Tx:
             """,
             to_text(now), limit,
         )  # fmt: skip
-        return [_request(row) for row in rows]
+        return [request_of(row) for row in rows]
 
     def requests_of(self, order_id: str) -> list[RefundRequest]:
         rows = self._rows(
-            f"SELECT {_REQUEST} FROM refundry_requests WHERE order_id = ? ORDER BY requested_time",
+            f"SELECT {REQUEST} FROM refundry_requests WHERE order_id = ? ORDER BY requested_time",
             order_id,
         )
-        return [_request(row) for row in rows]
+        return [request_of(row) for row in rows]
 
     def refused_requests(self, limit: int) -> list[RefundRequest]:
         """The newest ones that were refused."""
         rows = self._rows(
-            f"SELECT {_REQUEST} FROM refundry_requests WHERE state = 'refused'"
+            f"SELECT {REQUEST} FROM refundry_requests WHERE state = 'refused'"
             " ORDER BY requested_time DESC LIMIT ?",
             limit,
         )
-        return [_request(row) for row in rows]
+        return [request_of(row) for row in rows]
 
     # What was given up, and how far the loops are.
 
@@ -384,15 +378,6 @@ class Tx:
         return self._cursor.fetchall()
 
 
-def to_text(time: datetime) -> str:
-    """All of one length, so that they sort as text."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def to_time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
 def backed_off(attempts: int, now: datetime) -> datetime:
     """When to try again after so many attempts: in 1 s, doubling up to 5 min."""
     return now + timedelta(seconds=min(300, 2 ** min(attempts - 1, 9)))
@@ -402,30 +387,3 @@ def backed_off(attempts: int, now: datetime) -> datetime:
 def _marked(statement: str, paramstyle: Paramstyle) -> str:
     """The statement with the driver's marks for parameters; ours contain no other `?` or `%`."""
     return statement.replace("?", "%s") if paramstyle == "format" else statement
-
-
-def _entry(row: Sequence[Any]) -> InboxEntry:
-    event_id, kind, order_id, created, received, due, status, attempts, error, payload = row
-    return InboxEntry(
-        event_id=event_id, type=kind, order_id=order_id, created_time=to_time(created),
-        received_time=to_time(received), due_time=to_time(due), status=status, attempts=attempts,
-        error=error, payload=payload,
-    )  # fmt: skip
-
-
-def _call(row: Sequence[Any]) -> Outgoing:
-    id, order_id, line, number, kind, created, due, status, attempts, error, payload = row
-    return Outgoing(
-        id=id, order_id=order_id, line=line, number=number, kind=kind,
-        created_time=to_time(created), due_time=to_time(due), status=status, attempts=attempts,
-        error=error, payload=payload,
-    )  # fmt: skip
-
-
-def _request(row: Sequence[Any]) -> RefundRequest:
-    id, order_id, body, state, requested, due, attempts, refund_id, problems = row
-    return RefundRequest(
-        id=id, order_id=order_id, body=body, state=state, requested_time=to_time(requested),
-        due_time=to_time(due), attempts=attempts, refund_id=refund_id,
-        problems=read_view(problems, tuple[RequestProblem, ...]),
-    )  # fmt: skip
