@@ -1,6 +1,7 @@
 """docs/oscar.md says what the app has, and its examples are what the demo runs with."""
 
 import re
+import tomllib
 from dataclasses import fields
 from importlib import import_module
 from typing import Any
@@ -50,6 +51,16 @@ def test_the_settings_work_as_shown() -> None:
     apps = names["INSTALLED_APPS"]
     assert [demo.index(f'"{each}"') for each in apps] == sorted(demo.index(f'"{e}"') for e in apps)
     assert names["OSCAR_DASHBOARD_NAVIGATION"][0]["url_name"] in demo
+
+
+def test_pages_mails_and_script_are_installed_with_the_app() -> None:
+    project = tomllib.loads((ROOT / "sync" / "pyproject.toml").read_text("utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["refundry_sync.oscar"]
+    app = ROOT / "sync" / "src" / "refundry_sync" / "oscar"
+    installed = {path for pattern in patterns for path in app.glob(pattern) if path.is_file()}
+    others = {path for path in app.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert len(others) > 15
+    assert installed == others
 
 
 def test_the_addresses_are_those_of_the_demo() -> None:
