@@ -116,3 +116,9 @@ def test_what_refundry_refuses_is_shown_to_staff_and_sent_again(shop: Shop) -> N
     )
     shop.manage("manage.py", "shell", "-c", mend)
     until(lambda: known(shop, number))
+
+
+@pytest.mark.check
+def test_no_migration_is_missing(shop: Shop) -> None:
+    said = shop.manage("manage.py", "makemigrations", "--check", "--dry-run", "refundry_oscar")
+    assert "No changes detected" in said

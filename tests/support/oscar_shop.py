@@ -15,6 +15,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, Self
 
+import psycopg
+
 from tests.support.http import Api, Doc, expect
 from tests.support.service import (
     ROOT,
@@ -52,7 +54,9 @@ class Shop:
     `settle` makes Refundry do all that is due, its webhooks too, and the shop take them in.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, postgresql: str = "") -> None:
+        """postgresql: URL of an empty database; else the shop makes a file of SQLite."""
+        self._postgresql = postgresql
         self._folder = Path(tempfile.mkdtemp(prefix="refundry-shop-"))
         self._service = service
         self.account = service.open_account()
@@ -84,6 +88,7 @@ class Shop:
             {
                 "SHOP_FOLDER": str(self._folder),
                 "SHOP_SECRET": "only for tests",
+                "SHOP_POSTGRESQL": self._postgresql or None,
                 "SHOP_REFUNDRY_URL": self.refundry_url,
                 "SHOP_REFUNDRY_KEY": self.account.secret_test,
                 "SHOP_REFUNDRY_TOKEN": token_of(self._service, webhook),
@@ -160,6 +165,11 @@ class Shop:
 
     def query_one(self, statement: str, *parameters: object) -> Any:
         """The first column of the first row of the shop's database."""
+        if self._postgresql:
+            with psycopg.connect(self._postgresql) as reading:
+                marked = statement.replace("?", "%s").encode()
+                row = reading.execute(marked, parameters).fetchone()
+                return row[0] if row else None
         connection = sqlite3.connect(self._folder / "shop.sqlite3", timeout=30)
         try:
             return connection.execute(statement, parameters).fetchone()[0]

@@ -6,6 +6,8 @@ from pathlib import Path
 from oscar.defaults import *  # noqa: F403
 from oscar.defaults import OSCAR_DASHBOARD_NAVIGATION
 
+from shop.databases import postgresql
+
 FOLDER = Path(os.environ["SHOP_FOLDER"])
 SECRET_KEY = os.environ["SHOP_SECRET"]
 # runserver gives out static files only so.
@@ -109,6 +111,8 @@ DATABASES = {
         },
     }
 }
+if "SHOP_POSTGRESQL" in os.environ:
+    DATABASES["default"] = postgresql(os.environ["SHOP_POSTGRESQL"])
 
 AUTHENTICATION_BACKENDS = [
     "oscar.apps.customer.auth_backends.EmailBackend",

@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "Order at Refundry",
                 "verbose_name_plural": "Orders at Refundry",
-                "permissions": [("refunds", "DigitalRiver Connector – Refunds")],
+                "permissions": (("refunds", "DigitalRiver Connector – Refunds"),),
             },
         ),
         migrations.CreateModel(
