@@ -22,6 +22,12 @@ UNITS_REFUNDED = (
     " JOIN order_paymentevent e ON e.id = q.event_id JOIN order_order o ON o.id = e.order_id"
     " WHERE o.number = ?"
 )
+MAKE_IT_A_GUESTS = """
+from oscar.core.loading import get_model
+orders = get_model("order", "Order").objects.filter(number="{}")
+orders.update(user=None, guest_email="guest@shop.example")
+print("hash", orders.get().verification_hash())
+"""
 # What the app adds to Oscar; Oscar's own tables are wider than a telephone.
 OUR_PAGES = (
     "/dashboard/refunds/",
@@ -219,6 +225,23 @@ def test_bank_details_are_asked_for_by_mail(shop: Shop, visit: Visit) -> None:
 
 
 @pytest.mark.check
+def test_a_guest_reads_of_the_refund_too(shop: Shop, visit: Visit) -> None:
+    number = shop.place([("trail-mix", 1)])
+    said = shop.manage("manage.py", "shell", "-c", MAKE_IT_A_GUESTS.format(number))
+    refund(shop.api, shop.complete(number), amount=1)
+    shop.settle()
+    until(lambda: len(shop.mails(number, "is on its way")) == 1)
+    (mail,) = shop.mails(number, "is on its way")
+    assert mail["To"] == "guest@shop.example"
+    tab = visit(None)
+    tab.go(f"/accounts/order-status/{number}/{said.split('hash ')[-1].strip()}/")
+    tab.page.locator("#id_email").fill("guest@shop.example")
+    tab.page.get_by_role("button", name="Submit").click()
+    tab.find("customer-status").wait_for()
+    assert tab.read("customer-refunded") == "1.00 EUR"
+
+
+@pytest.mark.check
 def test_our_pages_fit_a_telephone(shop: Shop, visit: Visit) -> None:
     number = shop.place([("trail-mix", 1)])
     refund(shop.api, shop.complete(number), amount=1)
@@ -235,6 +258,7 @@ def test_staff_without_the_permission_see_no_refunds(shop: Shop, visit: Visit) -
     assert tab.go(f"/dashboard/orders/{number}/") == 200
     assert not tab.has("tab-refunds")
     assert not tab.has("actions")
+    assert tab.page.locator("a[href='/dashboard/refunds/']").count() == 0
     for path in ("", f"orders/{number}/", f"orders/{number}/list/", f"orders/{number}/proceed/"):
         assert tab.page.request.get(f"{shop.url}/dashboard/refunds/{path}").status == 403
 
