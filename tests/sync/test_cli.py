@@ -1,6 +1,9 @@
 """The command `refundry-sync`: what it says, what it mends, and with what it ends."""
 
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -111,6 +114,29 @@ def test_reconcile_shows_what_differs_and_mends_it(api: Api, desk: Desk) -> None
             "ours": None, "theirs": "13.51"} in lines  # fmt: skip
     assert any(line.get("notify") == "refund_confirmation" for line in lines), "calls are printed"
     assert desk.type("reconcile").stdout == "nothing differs\n"
+
+
+def test_a_terminal_gets_a_bar_and_a_file_the_table(api: Api, desk: Desk, tmp_path: Path) -> None:
+    given_refunded(api, amount=13.51)
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "refundry_sync", "reconcile", "--dry-run"],
+            env=environment(dict(desk.variables)),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            check=True,
+        )
+        shown = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert re.search(r"\r\[#* +\] +1 refunds", shown)
+    assert re.search(r"\[[# ]{30}\] +7 events", shown)
+    assert done.stdout.endswith(" differ\n")
+    assert "[" not in done.stdout
 
 
 def test_drift_lists_events_and_replays_them(api: Api, desk: Desk) -> None:
