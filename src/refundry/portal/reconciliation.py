@@ -41,7 +41,7 @@ _HEAD = (
 _LONGEST_NOTE = 500
 
 
-async def show_list(visit: Visit) -> Answer:
+async def show_reconciliation(visit: Visit) -> Answer:
     """Everything to look at, and the totals of a month."""
     found = await list_oddities(visit.database, visit.tenant)
     month = _month(visit)
@@ -142,10 +142,10 @@ async def _resolve(
 async def export_month(visit: Visit) -> Streamed:
     """Every refund record and chargeback of a month as a file."""
     month = _month(visit)
-    return csv_file(f"refunds-{month.text}", _parts(visit, month))
+    return csv_file(f"refunds-{month.text}", _month_parts(visit, month))
 
 
-async def _parts(visit: Visit, month: Month) -> AsyncIterator[bytes]:
+async def _month_parts(visit: Visit, month: Month) -> AsyncIterator[bytes]:
     yield csv_lines([_HEAD])
     async for batch in paid_in(visit.database, visit.tenant, month):
         yield csv_lines([_cells(each) for each in batch])
@@ -165,7 +165,7 @@ def _cells(paid: Paid) -> list[Cell]:
 
 
 PAGES = (
-    Page("GET", "/reconciliation", show_list, Right.TRANSACTIONS),
+    Page("GET", "/reconciliation", show_reconciliation, Right.TRANSACTIONS),
     Page("GET", "/reconciliation.csv", export_month, Right.TRANSACTIONS),
     Page("GET", "/reconciliation/{id}", show_oddity, Right.TRANSACTIONS),
     Page("POST", "/reconciliation/{id}/adopt", post_adopt, Right.TRANSACTIONS),
