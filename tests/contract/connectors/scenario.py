@@ -23,9 +23,10 @@ Expected = Literal[
     "declined",
     "unknown",
     "not_found",
+    "any",
 ]
-"""An outcome. accepted: settled where the processor answers at once, else in progress, or settled
-already."""
+"""An outcome. any: whatever is true. accepted: settled where the processor answers at once, else
+in progress, or settled already."""
 
 
 class Step(msgspec.Struct, tag_field="do", forbid_unknown_fields=True, frozen=True):

@@ -195,7 +195,12 @@ class AdyenServer:
         done = Modification(
             self._reference(), payment, _KINDS[action], body["reference"], value, paid.currency
         )
+        # "Refund": more than is left of the payment is accepted, and fails.
+        left = paid.amount - sum(one.amount for one in self._alive(payment))
         self.modifications.append(done)
+        if done.kind == "refund" and value > left:
+            done.state = "failed"
+            self._tell(done, "REFUND", "false", "Insufficient balance on payment")
         answer = {
             "merchantAccount": MERCHANT,
             "paymentPspReference": payment,
@@ -206,6 +211,10 @@ class AdyenServer:
         if action != "cancels":
             answer |= {"amount": {"value": value, "currency": paid.currency}}
         return _json(201, answer)
+
+    def _alive(self, payment: str) -> list[Modification]:
+        refunds = [one for one in self.modifications if one.kind == "refund"]
+        return [one for one in refunds if one.payment == payment and one.state != "failed"]
 
     def _faulty(self, plan: Plan, answer: Answer) -> Answer | None:
         match plan.fault:
