@@ -19,13 +19,12 @@ from refundry.processors.http_notices import read_notices
 from refundry.processors.http_protocol import read_answer, read_listed, read_page
 from refundry.processors.signature import sign
 from tests.contract.connectors.runner import TENANT, run
-from tests.contract.connectors.scenario import Scenario, cases
+from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers.http_adapter import REASONS, SECRET, AdapterServer
 from tests.support.service import ROOT, free_port
 from tests.unit.given import currency
 
-TIMEOUT_SECONDS = 0.3
 _KNOWN = {code: reason if code != "99" else "unknown" for code, reason in REASONS.items()}
 TRAITS = Traits(
     at_once=True,
@@ -69,12 +68,14 @@ def server() -> Iterator[AdapterServer]:
 
 
 @pytest.fixture
-def stand(server: AdapterServer, session: aiohttp.ClientSession) -> Iterator[Stand]:
+def stand(
+    server: AdapterServer, session: aiohttp.ClientSession, scenario: Scenario
+) -> Iterator[Stand]:
     with server.serve() as served:
 
         def connector(secret: str) -> HttpProcessor:
             credentials = HttpCredentials(f"{served.url}/refundry", secret)
-            return HttpProcessor(credentials, session, TIMEOUT_SECONDS)
+            return HttpProcessor(credentials, session, time_out(scenario))
 
         yield Stand(connector(SECRET), connector("of-another"), server, TRAITS)
 

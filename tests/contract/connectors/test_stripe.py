@@ -8,13 +8,10 @@ import pytest
 
 from refundry.processors.stripe import StripeCredentials, StripeProcessor
 from tests.contract.connectors.runner import run
-from tests.contract.connectors.scenario import Scenario, cases
+from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers.stripe import SECRET_KEY, WEBHOOK_SECRET, StripeServer
 from tests.support.service import ROOT
-
-# How long the connector waits: the server answers within milliseconds, or not at all.
-_TIMEOUT = 0.25
 
 TRAITS = Traits(
     at_once=True,
@@ -63,10 +60,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def stand(server: StripeServer, session: aiohttp.ClientSession) -> Stand:
+def stand(server: StripeServer, session: aiohttp.ClientSession, scenario: Scenario) -> Stand:
     def connector(secret_key: str) -> StripeProcessor:
         credentials = StripeCredentials(secret_key, WEBHOOK_SECRET)
-        return StripeProcessor(credentials, session, _TIMEOUT, server.url)
+        return StripeProcessor(credentials, session, time_out(scenario), server.url)
 
     return Stand(connector(SECRET_KEY), connector("sk_test_of_another_account"), server, TRAITS)
 
