@@ -101,7 +101,7 @@ class Kept:
 
 @dataclass(slots=True)
 class AdyenServer:
-    """The books, and the side door. `url` once it serves."""
+    """The books, and the side door."""
 
     payments: dict[str, Payment] = field(default_factory=dict[str, Payment])
     modifications: list[Modification] = field(default_factory=list[Modification])
@@ -254,8 +254,7 @@ class AdyenServer:
     def pay(self, amount: int, currency: str, *, captured: bool) -> str:
         """As `SideDoor.pay`."""
         psp_reference = self._reference()
-        reference = f"order-{psp_reference}"
-        theirs = amount * _UNITS.get(currency, 1)
+        theirs, reference = amount * _UNITS.get(currency, 1), f"order-{psp_reference}"
         self.payments[psp_reference] = Payment(theirs, currency, captured, reference)
         return psp_reference
 
