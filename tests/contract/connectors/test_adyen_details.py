@@ -105,7 +105,7 @@ async def test_a_part_is_not_cancelled_as_adyen_would_give_up_all(
     processor: AdyenProcessor, books: server.AdyenServer
 ) -> None:
     payment = books.pay(1000, "EUR", captured=False)
-    part = replace(submission("cancel-1", payment, 400), kind=OperationKind.CANCEL, rest=1000)
+    part = replace(submission(OperationKind.CANCEL, 400, payment), rest=1000)
     outcome = await processor.submit(part)
     assert isinstance(outcome, Declined)
     assert outcome.failure.code == "all_or_nothing"
