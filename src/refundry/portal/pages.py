@@ -135,6 +135,7 @@ FLASHES = {
     "refunded": "Refund submitted.",
     "mode": "Mode changed.",
     "saved": "Saved.",
+    "asked": "The processor is being asked. What it says shows here in a moment.",
     "return-created": "Return created.",
     "return-accepted": "Return accepted.",
     "units-accepted": "Units accepted. The refund follows with the last of them.",

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from refundry.domain.charge import OperationState
 from refundry.domain.refund import Refund, RefundState
+from refundry.operations.check_store import Standing
+from refundry.portal.refund_gateway import provider, what_is_known
 from refundry.portal.refund_rows import failure_text
 from refundry.portal.rendering import amount, moment
 
@@ -29,6 +31,7 @@ class Record:
     """What one charge was asked to pay back. error: of the last attempt without an answer.
 
     due_at: when the processor is asked next, None: not by ourselves. note: of who decided by hand.
+    standing: what is known of it at its processor; None where it went through no gateway.
     """
 
     operation_id: str
@@ -46,6 +49,7 @@ class Record:
     failure_message: str | None = None
     failure_reason: str | None = None
     note: str | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,10 @@ def _record_steps(refund: Refund, record: Record) -> list[Step]:
     key = [f"Our reference at the provider: {record.operation_id}"]
     if record.error:
         key.append(f"Last attempt without an answer: {record.error}")
-    steps = [
-        Step(f"{part} sent to the payment provider{tries}", record.first_attempt_at, "ok", key)
-    ]
+    if record.standing is not None:
+        key += what_is_known(record.standing)
+    sent = f"{part} sent to {provider(record.standing)}{tries}"
+    steps = [Step(sent, record.first_attempt_at, "ok", key)]
     notes = [f"Note: {record.note}"] if record.note else []
     match record.state:
         case OperationState.COMPLETE:
@@ -119,17 +124,31 @@ def _state_steps(refund: Refund, records: Sequence[Record]) -> list[Step]:
 
 
 def _waiting(refund: Refund, records: Sequence[Record]) -> Step:
+    if parked := _parked(records):
+        text = f"Needs attention: {parked}"
+        return Step(text, None, "warn", ["Nobody is asked any more. Look it up, then mark it."])
     if refund.needs_attention:
         text = "Needs attention: the provider has not told what became of it"
         return Step(text, None, "warn", ["Look the reference up at the provider, then mark it."])
     if not records:
         return Step("Waiting to be sent to the payment provider", None, "now")
-    checks = [record.due_at for record in records if record.due_at is not None]
-    if checks:
+    if checks := _next_checks(records):
         details = [f"Next check: {moment(min(checks))}"]
     else:
         details = ["The provider will tell us; nobody has to do anything."]
     return Step("Waiting for the payment provider", None, "now", details)
+
+
+def _parked(records: Sequence[Record]) -> str | None:
+    """Why a person has to decide, where that is so."""
+    return next((r.standing.parked for r in records if r.standing and r.standing.parked), None)
+
+
+def _next_checks(records: Sequence[Record]) -> list[datetime]:
+    """When processors are asked, or looked up, next."""
+    times = [record.due_at for record in records]
+    times += [record.standing.check_due_at for record in records if record.standing]
+    return [time for time in times if time is not None]
 
 
 def _what_now(refund: Refund) -> list[str]:

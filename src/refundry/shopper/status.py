@@ -9,12 +9,14 @@ from refundry.domain.settlement import operations_of
 from refundry.errors import required
 from refundry.http.answer import Answer
 from refundry.languages.language import Language, message
+from refundry.operations.check_store import standings
 from refundry.orders.store import StoredOrder, find_order
 from refundry.refunds.store import find_refund
 from refundry.shopper.bank_details import DEAD
 from refundry.shopper.links import read_status_link
 from refundry.shopper.methods import arrives_by, method_name
 from refundry.shopper.pages import Page, Visit
+from refundry.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ async def show_status(visit: Visit) -> Answer:
         methods=_methods(visit.language, order, refund),
         expected=_expected(visit, order, refund, shift, merchant),
         requested=visit.language.day(refund.created_at),
+        arns=await _arns(visit, tenant, refund),
     )
 
 
@@ -103,6 +106,15 @@ def _methods(language: Language, order: StoredOrder, refund: Refund) -> list[tup
         name = method_name(language, charge.source_type, order.facts.sources[charge.id].details)
         found.append((name, language.money(part.amount, refund.currency)))
     return found
+
+
+async def _arns(visit: Visit, tenant: Tenant, refund: Refund) -> list[str]:
+    """By which the shopper's bank finds what was paid."""
+    ids = [part.operation_id for part in refund.parts]
+    if refund.state is not RefundState.SUCCEEDED or not ids:
+        return []
+    found = await standings(visit.services.database, tenant, refund.order_id, ids)
+    return [found[each].arn or "" for each in ids if found[each].paid and found[each].arn]
 
 
 def _expected(
