@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 .PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat \
-  bench-pages faults fuzz soak simulate \
+  bench-pages faults fuzz soak soak-sync simulate \
   stress browser screenshots clean
 
 help: ## List what make can do
@@ -23,9 +23,10 @@ $(RUN): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $(RUN)
 
-$(DEV): $(RUN)
+$(DEV): $(RUN) sync/pyproject.toml
 	@echo "installing what the tests need into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
+	  --editable './sync[postgres,oscar]'
 	@touch $(DEV)
 
 serve: $(RUN) ## Run the service on 127.0.0.1:8080
@@ -43,7 +44,7 @@ test: $(DEV) ## Run the tests
 lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src tools
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src sync/src tools
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
@@ -79,6 +80,10 @@ soak: $(DEV) ## Kill and restart for longer: REFUNDRY_KILL_ROUNDS=50 make soak
 	REFUNDRY_KILL_ROUNDS=$${REFUNDRY_KILL_ROUNDS:-200} $(BIN)/python -m pytest \
 	  tests/system/test_webhook_kill.py
 
+soak-sync: $(DEV) ## Kill shop, Refundry and network: REFUNDRY_SYNC_SECONDS=60 make soak-sync (600)
+	REFUNDRY_SYNC_SECONDS=$${REFUNDRY_SYNC_SECONDS:-600} $(BIN)/python -m pytest -s \
+	  tests/sync/test_soak.py
+
 simulate: $(DEV) ## Simulate worlds until stopped: make simulate SIMULATE='--first 5000'
 	$(BIN)/python -m tests.simulation --forever $(SIMULATE)
 
@@ -87,4 +92,5 @@ stress: $(DEV) ## 10 million operations of the queue, 200,000 refunds: COUNT=200
 	$(BIN)/python -m tests.stress refunds --count $${COUNT:-200000}
 
 clean: ## Remove what was installed and cached, not the data
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build src/*.egg-info \
+	  sync/build sync/src/*.egg-info

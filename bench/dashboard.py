@@ -34,6 +34,8 @@ _PASSWORD = "of the benchmark alone"
 # Not of the beginning: there the pages of a table may be in memory for other reasons.
 _SPREAD = 40
 _WARM = 3
+_PERIODS = 45
+_MOST_DAYS = 366
 _ASSETS = ("style.css", "portal.js")
 
 
@@ -127,8 +129,9 @@ def _pages(tables: Tables) -> dict[str, list[str]]:
     orders = [str(FIRST_ORDER + n * (tables.orders // _SPREAD)) for n in range(_SPREAD)]
     refunds, first = tables.run(lambda connection: _laid(connection, orders))
     last = first + tables.orders * STEP
-    whole = f"from={first}&to={min(last, first + timedelta(days=365))}"
-    days = f"from={first}&to={first + timedelta(days=29)}"
+    # What Home sums up it keeps for a while: other periods are asked for each time, and one again.
+    days = [_period(first, 30 + n, n) for n in range(_PERIODS)]
+    whole = [_period(first, (last - first).days + 1 + n) for n in range(_PERIODS)]
     return {
         "order": [f"/dashboard/orders/{each}" for each in orders],
         "refund": [f"/dashboard/refunds/{each}" for each in refunds],
@@ -143,10 +146,17 @@ def _pages(tables: Tables) -> dict[str, list[str]]:
         "refunds_of_rare_currency": ["/dashboard/refunds?currency=JPY"],
         "refunds_of_currency": ["/dashboard/refunds?currency=USD"],
         "refunds_by_amount": ["/dashboard/refunds?min=5&max=5"],
-        "home": [f"/dashboard?{days}"],
-        "home_chart": [f"/dashboard/home/states.svg?{days}"],
-        "home_of_all": [f"/dashboard?{whole}"],
+        "home": [f"/dashboard?{each}" for each in days],
+        "home_again": [f"/dashboard?{days[0]}"],
+        "home_chart": [f"/dashboard/home/states.svg?{days[0]}"],
+        "home_of_all": [f"/dashboard?{each}" for each in whole],
     }
+
+
+def _period(first: date, end: int, begin: int = 0) -> str:
+    """From one day until before another, counted from `first`; as long as Home allows."""
+    last = min(end - 1, begin + _MOST_DAYS - 1)
+    return f"from={first + timedelta(days=begin)}&to={first + timedelta(days=last)}"
 
 
 async def _laid(

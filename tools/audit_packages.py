@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Ours, installed from the tree, which no service knows.
-OURS = frozenset({"refundry"})
+OURS = frozenset({"refundry", "refundry-sync"})
 PIP_AUDIT = (sys.executable, "-m", "pip_audit")
 OPTIONS = ("--local", "--skip-editable", "--progress-spinner=off", "--format=json")
 PATIENCE_SECONDS = 900.0

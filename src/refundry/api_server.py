@@ -10,6 +10,7 @@ from typing import cast
 
 import structlog
 import uvicorn
+from argon2 import PasswordHasher
 
 from refundry.app import Service
 from refundry.connections import Crowd, GuardedProtocol, Limits
@@ -32,11 +33,17 @@ class _Server(uvicorn.Server):
         gc.freeze()
 
 
-def serve_api(settings: Settings, *, fd: int | None) -> None:
-    """Serve until SIGTERM or SIGINT. fd: a listening socket shared with other processes."""
+def serve_api(
+    settings: Settings, *, fd: int | None, hasher: PasswordHasher | None = None
+) -> None:  # fmt: skip
+    """Serve until SIGTERM or SIGINT.
+
+    fd: a listening socket shared with other processes. hasher: what passwords are hashed with, for
+    tests that are not about its cost.
+    """
     share = 1 / settings.processes if fd is not None else 1
     several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-    service = Service(settings, share=share, several=several)
+    service = Service(settings, share=share, several=several, hasher=hasher)
     config = uvicorn.Config(
         service,
         host=settings.host,

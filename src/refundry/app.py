@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,6 +37,7 @@ from refundry.operations.work import drain
 from refundry.orders.bodies import OrderBodies
 from refundry.orders.routes import OPERATIONS as ORDERS
 from refundry.pipeline import Gate, Resource, request_id_of, send_answer
+from refundry.portal.home_summary import HomeSummaries
 from refundry.portal.routes import portal_resources
 from refundry.refunds.lanes import RefundLanes
 from refundry.refunds.routes import OPERATIONS as REFUNDS
@@ -75,10 +77,18 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
 class Service:
     """The ASGI application: opens what it needs at its start, then routes."""
 
-    def __init__(self, settings: Settings, *, share: float = 1, several: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        share: float = 1,
+        several: bool = False,
+        hasher: PasswordHasher | None = None,
+    ) -> None:
         self._settings = settings
         self._share = share
         self._several = several
+        self._hasher = hasher
         self.admission = Admission(most_requests=settings.max_requests)
         self._operations = documented_operations(settings)
         self._app = Starlette(lifespan=self._lifespan)
@@ -110,7 +120,7 @@ class Service:
                 statement_seconds=settings.database_timeout,
             ) as database,
             open_worker(settings, database) as worker,
-            open_gate(database, vault, clock) as sign_in,
+            open_gate(database, vault, clock, self._hasher) as sign_in,
             open_courier(settings) as courier,
         ):
             waker = Waker(database)
@@ -134,6 +144,7 @@ class Service:
                     Guard: Guard(settings.webhook_networks()),
                     Courier: courier,
                     Connectors: worker.connectors,
+                    HomeSummaries: HomeSummaries(clock),
                 },
                 self.admission,
             )

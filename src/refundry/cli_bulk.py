@@ -182,10 +182,15 @@ async def _run(database: Any, job: _Job, run: "Run") -> None:
 async def _say_result(database: Any, job: _Job, run: "Run") -> bool:
     """Write the result file and say how it ended; gives whether every line went well."""
     from refundry.bulk.results import result_rows
-    from refundry.bulk.store import tallies_of
+    from refundry.bulk.store import find_run, lines_are_deleted, tallies_of
     from refundry.bulk.verdicts import LineState, totals_text
+    from refundry.errors import required
     from refundry.portal.csv_export import csv_lines
 
+    ended = required(await find_run(database, run.tenant, run.id))
+    if lines_are_deleted(ended, await tallies_of(database, run)):
+        # The result file of back then may still be there.
+        raise click.ClickException("The lines of this run are deleted; there is no result.")
     parts = [csv_lines(rows) async for rows in result_rows(database, run)]
     job.result.write_bytes(b"".join(parts))
     tallies = await tallies_of(database, run)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from refundry.processors.contract import Finding
     from refundry.tenant import Tenant
 
-_PROCESSORS = ("adyen", "braintree", "paypal", "stripe")
+_PROCESSORS = ("adyen", "braintree", "http", "paypal", "stripe")
 _mode = click.option("--mode", type=click.Choice(["test", "live"]), default="test",
                      show_default=True)  # fmt: skip
 _account = click.option("--account", help="The account's name; without it, the first one.")
@@ -41,7 +41,7 @@ def processor_add(
 ) -> None:  # fmt: skip
     """Open a gateway. Reads its credentials as a JSON object from standard input.
 
-    PROCESSOR is adyen, braintree, paypal or stripe; docs/processors names the members for each.
+    PROCESSOR is adyen, braintree, http, paypal or stripe; docs/processors names the members.
     """
     from refundry.access.audit_log import COMMAND_LINE
     from refundry.clock import Clock

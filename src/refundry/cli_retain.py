@@ -17,7 +17,7 @@ from refundry.settings import Settings
 @click.option("--dry-run", is_flag=True, help="Count what would go; delete nothing.")
 @with_settings
 def retain(dry_run: bool, **options: object) -> None:
-    """Delete old API calls, events, attempts, notifications, mails and keys.
+    """Delete old API calls, events, attempts, notifications, mails, keys, files and requests.
 
     Runs beside the service, in small steps. Ctrl-C ends it after the step under way; run it again
     for the rest.

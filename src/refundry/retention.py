@@ -35,6 +35,8 @@ def chores(settings: Settings, now: datetime) -> list[Chore]:
     events = timedelta(days=settings.retain_events)
     month = now - _KEPT
     calls = timedelta(days=settings.retain_api_log)
+    drafts = timedelta(days=settings.retain_drafts)
+    bulk = timedelta(days=settings.retain_bulk)
     return [
         Chore(
             "API log", calls,
@@ -62,6 +64,22 @@ def chores(settings: Settings, now: datetime) -> list[Chore]:
             "mails", _KEPT,
             lambda session: _count(session, "mails", "created_at < $1 AND due_at IS NULL", month),
             lambda session, limit: delete_mails(session, month, limit),
+        ),
+        Chore(
+            "expired approvals", drafts,
+            lambda session: _count(session, "refund_drafts", _EXPIRED, now - drafts),
+            lambda session, limit: delete_drafts(session, now - drafts, limit),
+        ),
+        Chore(
+            "bulk lines", bulk,
+            lambda session: _count(session, _LINES_OF_RUNS,
+                                   _FINISHED, now - bulk),
+            lambda session, _limit: delete_bulk_lines(session, now - bulk),
+        ),
+        Chore(
+            "unconfirmed files", bulk,
+            lambda session: _count(session, "bulk_runs", _UNCONFIRMED, now - bulk),
+            lambda session, _limit: delete_unconfirmed(session, now - bulk),
         ),
         Chore(
             "idempotency keys", idempotency.LIFE,
@@ -162,5 +180,67 @@ async def delete_mails(session: Session, before: datetime, limit: int) -> int:
          WHERE id IN (SELECT id FROM mails WHERE created_at < $1 AND due_at IS NULL LIMIT $2)
         """,
         before, limit,
+    )  # fmt: skip
+    return int(tag.split()[-1])
+
+
+# A decision stays: it says who allowed a refund, or why nobody did. In test mode it is counted from
+# when the account's clock says that it expired, which may be later than the world's.
+_EXPIRED = "expires_at < $1 AND state = 'waiting'"
+
+
+async def delete_drafts(session: Session, before: datetime, limit: int) -> int:
+    """Delete requests for an approval that expired before a time and that nobody decided."""
+    tag = await session.execute(
+        f"""
+        DELETE FROM refund_drafts
+         WHERE (account_id, live, id) IN (SELECT account_id, live, id FROM refund_drafts
+                                           WHERE {_EXPIRED} LIMIT $2)
+        """,
+        before, limit,
+    )  # fmt: skip
+    return int(tag.split()[-1])
+
+
+_LINES_OF_RUNS = (
+    "bulk_lines l JOIN bulk_runs r"
+    " ON (r.account_id, r.live, r.id) = (l.account_id, l.live, l.run_id)"
+)
+_FINISHED = "r.state = 'finished' AND r.finished_at < $1"
+_UNCONFIRMED = "checked_at < $1 AND state = 'checked'"
+
+
+async def delete_bulk_lines(session: Session, before: datetime) -> int:
+    """Delete the lines of one run that finished before a time, all of them or none: a result that
+    lacks some would lie. They are ten thousand at most.
+
+    The run stays, so that the same file is never paid a second time.
+    """
+    tag = await session.execute(
+        f"""
+        DELETE FROM bulk_lines
+         WHERE (account_id, live, run_id) IN (
+               SELECT r.account_id, r.live, r.id FROM bulk_runs r
+                WHERE {_FINISHED}
+                  AND EXISTS (
+                      SELECT FROM bulk_lines l
+                       WHERE (l.account_id, l.live, l.run_id) = (r.account_id, r.live, r.id))
+                LIMIT 1)
+        """,
+        before,
+    )  # fmt: skip
+    return int(tag.split()[-1])
+
+
+async def delete_unconfirmed(session: Session, before: datetime) -> int:
+    """Delete one file that was checked before a time and never confirmed, with its lines."""
+    tag = await session.execute(
+        f"""
+        DELETE FROM bulk_runs
+         WHERE (account_id, live, id) IN (SELECT account_id, live, id FROM bulk_runs
+                                           WHERE {_UNCONFIRMED} LIMIT 1)
+           AND state = 'checked'
+        """,
+        before,
     )  # fmt: skip
     return int(tag.split()[-1])

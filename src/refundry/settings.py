@@ -88,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_log: bool = True
     # Days. A month is promised to those who look for what went wrong.
     retain_api_log: Annotated[int, Meta(ge=30, le=36_500)] = 30
+    # Days. A month is what somebody on leave may miss.
+    retain_drafts: Annotated[int, Meta(ge=30, le=36_500)] = 90
+    retain_bulk: Annotated[int, Meta(ge=30, le=36_500)] = 365
 
     def __post_init__(self) -> None:
         self._check_http("processor", self.processor, self.processor_url, self.processor_secret)

@@ -1,14 +1,13 @@
 """F-14: the form for bank details in a merchant's page, in a real browser."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
+from tests.browser.conftest import Shop
 from tests.support.fixtures import advance, get_refund, given_captured, settle, settled_refund
 from tests.support.http import Api, Doc
 from tests.support.service import Account, Service
@@ -21,20 +20,6 @@ EXPIRED = {
     "code": "refund_token_expired",
     "message": "The refund token is no longer valid.",
 }
-PAGE = """<!doctype html><title>Shop</title><div id="place"></div>
-<script src="{origin}/v1/DigitalRiver.js"></script>
-<script>
-  const told = [];
-  const dr = new DigitalRiver("{key}", {{locale: "en-US"}});
-  const element = dr.createElement("{name}", {{
-    refundToken: "{token}",
-    classes: {{base: "b", complete: "c", invalid: "i"}},
-    style: {{base: {{color: "rgb(0, 0, 255)"}}, empty: {{color: "rgb(255, 0, 0)"}}}},
-  }});
-  element.on("ready", (event) => told.push(["ready", event]));
-  element.on("change", (event) => told.push(["change", event]));
-  element.mount("place");
-</script>"""
 
 pytestmark = pytest.mark.check
 
@@ -53,42 +38,6 @@ def account(service: Service) -> Account:
 @pytest.fixture(scope="module")
 def api(service: Service, account: Account) -> Api:
     return service.api(account.secret_test)
-
-
-Shop = Callable[..., Page]
-
-
-@pytest.fixture
-def shop(service: Service, account: Account, browser: Browser) -> Iterator[Shop]:
-    """A merchant's page, from an origin of its own, that shows the form of a token."""
-    text = ""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    context = browser.new_context()
-
-    def visit(token: str, name: str = "offlinerefund") -> Page:
-        nonlocal text
-        origin = str(service.client.base_url).rstrip("/")
-        text = PAGE.format(origin=origin, key=account.public_test, name=name, token=token)
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
-        return page
-
-    yield visit
-    context.close()
-    server.shutdown()
-    server.server_close()
 
 
 def waiting(api: Api) -> Doc:

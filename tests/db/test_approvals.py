@@ -25,7 +25,8 @@ from refundry.refunds import drafts
 from refundry.refunds.approving import Decider, NotApproved, approve, decline
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.refunds.lanes import RefundLanes
-from refundry.refunds.limits import Limit, Requester, set_limits
+from refundry.refunds.limits import Limit, Requester, Rule, foresee, set_limits
+from refundry.refunds.previewing import preview_of_order
 from refundry.refunds.store import refunds_of_order
 from refundry.returns import commands as returns
 from refundry.returns.reading import ReturnUpdate, read_return
@@ -280,3 +281,48 @@ async def test_an_acceptance_above_the_limit_is_refused(shop: Shop) -> None:
             await work
         assert raised.value.refusal == ApprovalRequired()
     assert await count(shop, order) == 1
+
+
+async def foreseen(shop: Shop, order: Doc, amount: str) -> Rule | None:
+    """The rule by which a refund by Ann would wait."""
+    wanted = RefundAsk(order["id"], None, order["currency"], amount=Decimal(amount))
+    preview = await preview_of_order(shop.database, shop.tenant, wanted, await shop.now())
+    over = await foresee(shop.database, shop.tenant, ANN, required(preview.refund))
+    return over.rule if over else None
+
+
+@pytest.mark.parametrize(
+    ("per_refund", "per_day", "amount", "rule"),
+    [
+        (500, None, "5.00", None),
+        (500, None, "5.01", Rule.PER_REFUND),
+        (0, None, "0.01", Rule.PER_REFUND),
+        (None, 1000, "6.00", None),
+        (None, 1000, "6.01", Rule.PER_DAY),
+        (500, 1000, "5.01", Rule.PER_REFUND),
+        (None, 400, "4.01", Rule.PER_DAY),
+    ],
+)
+async def test_what_is_foreseen_is_what_happens(
+    shop: Shop, per_refund: int | None, per_day: int | None, amount: str, rule: Rule | None
+) -> None:
+    """After 4.00 of the same day; looking any number of times counts nothing."""
+    order = await shop.captured(order_body("A"))
+    await limit(shop, 400, per_day)
+    await ask(shop, order, "4.00")
+    await limit(shop, per_refund, per_day)
+    for _ in range(3):
+        assert await foreseen(shop, order, amount) is rule
+    if rule is None:
+        await ask(shop, order, amount)
+    else:
+        await draft_of(ask(shop, order, amount))
+
+
+async def test_a_currency_without_a_limit_is_foreseen_to_wait(shop: Shop) -> None:
+    order = await shop.captured(order_body("J"))
+    assert order["currency"] != "USD"
+    assert await foreseen(shop, order, "1") is None, "nobody has limits"
+    await limit(shop)
+    assert await foreseen(shop, order, "1") is Rule.NO_LIMIT
+    await draft_of(ask(shop, order, "1"))

@@ -18,7 +18,7 @@ from refundry.domain.refund import Refund, RefundAsk
 from refundry.domain.returns import UnitsAsk
 from refundry.errors import Refused
 from refundry.operations.inbox import Data
-from refundry.orders.commands import FulfillmentRequest, create_fulfillment
+from refundry.orders.commands import FulfillmentRequest, create_fulfillment, retry_operation
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.returns.commands import ReturnDesk, create_return, update_return
 from refundry.returns.reading import ReturnRequest, ReturnUpdate
@@ -29,7 +29,8 @@ from tests.support.order_books import assert_books
 
 STEPS = 40
 # Captured at once, refunded at once; pending and then failed; failed at once; captures that are
-# pending and then fail; bank details needed; two charges, one of which cannot pay back.
+# pending and then fail; captures that wait for what is said of them, of two charges; bank details
+# needed; two charges, one of which cannot pay back.
 BODIES: tuple[Callable[[], Doc], ...] = (
     lambda: order_body("B"),
     lambda: order_body("E"),
@@ -38,6 +39,7 @@ BODIES: tuple[Callable[[], Doc], ...] = (
     lambda: order_body("R"),
     lambda: order_body("J"),
     lambda: order_body("A", payment=paid_by(card(27.01, "4485 9517 8852 1565"))),
+    lambda: order_body("G", payment=paid_by(card(6.89, "4024 0071 2057 9635"), credit(20.00))),
     lambda: order_body("G"),
     lambda: order_body("H", payment=paid_by(card(15.89, "4556 6025 6424 0839"), credit(11.00))),
     lambda: order_body("G", payment=paid_by(card(6.89), credit(20.00, "RefundFail"))),
@@ -64,7 +66,7 @@ class Life:
         steps: list[tuple[int, Callable[[], Awaitable[object]]]] = [
             (4, self.fulfil), (6, self.refund), (5, self.settle), (2, self.pass_time),
             (4, self.hear), (4, self.fail_late), (4, self.ask_return), (6, self.accept),
-            (2, self.open), (8, self.close),
+            (2, self.open), (8, self.close), (4, self.retry),
         ]  # fmt: skip
         weights = [weight for weight, _ in steps]
         _, chosen = self.dice.choices(steps, weights)[0]
@@ -86,6 +88,21 @@ class Life:
         request = FulfillmentRequest(self.id, asks, [{} for _ in asks], {}, "{}")
         now = await self.shop.now()
         await create_fulfillment(self.shop.database, self.shop.tenant, request, now, None)
+        return True
+
+    async def retry(self) -> bool:
+        """A failed capture or cancel once more, whether it may be or not."""
+        failed = [
+            operation
+            for charge in (await self.order()).charges
+            for operation in charge.operations
+            if operation.state is OperationState.FAILED and operation.fulfillment_id
+        ]
+        if not failed:
+            return False
+        chosen = self.dice.choice(failed).id
+        now = await self.shop.now()
+        await retry_operation(self.shop.database, self.shop.tenant, self.id, chosen, now, None)
         return True
 
     async def refund(self) -> None:

@@ -131,6 +131,96 @@ async def test_attempts_go_after_a_month_and_their_deliveries_stay(
     assert await left(shop, "deliveries", "event_id") == set(ids)
 
 
+async def test_the_delivery_of_a_sample_event_goes_with_its_attempt(
+    shop: Shop, settings: Settings, now: datetime
+) -> None:
+    for name, age, sample in (("old", 31, True), ("young", 29, True), ("real", 31, False)):
+        await shop.database.execute(
+            """
+            WITH delivery AS (
+                INSERT INTO deliveries (account_id, live, webhook_id, event_id, state, attempts,
+                                        first_attempt_at, single, sample_type)
+                VALUES ($1, $2, 'wh-1', $3, 'succeeded', 1, $4, true, $5)
+            )
+            INSERT INTO attempts (account_id, live, webhook_id, event_id, number, attempt,
+                                  started_at, duration_ms)
+            VALUES ($1, $2, 'wh-1', $3, 0, 1, $4, 5)
+            """,
+            shop.tenant.account_id, shop.tenant.live, name, now - age * DAY,
+            "refund.complete" if sample else None,
+        )  # fmt: skip
+    await run(shop.database, chore(settings, "attempts", now), limit=1)
+    assert await left(shop, "deliveries", "event_id") == {"young", "real"}
+    assert await left(shop, "attempts", "event_id") == {"young"}
+
+
+async def test_requests_for_an_approval_go_when_they_expired_long_ago_undecided(
+    shop: Shop, now: datetime
+) -> None:
+    cases = (
+        ("old", 91, "waiting"), ("young", 89, "waiting"), ("declined", 400, "declined"),
+        ("waits", -1, "waiting"),
+    )  # fmt: skip
+    for name, age, state in cases:
+        decided = now if state == "declined" else None
+        await shop.database.execute(
+            """
+            INSERT INTO refund_drafts (account_id, live, id, created_at, expires_at,
+                requester_kind, requester_id, requester_name, order_id, request, digest,
+                amount_minor, currency, exponent, state, decided_at, decider_id)
+            VALUES ($1, $2, $3, $4::timestamptz - interval '3 days', $4, 'user', 'ann', 'Ann', 'o',
+                    '{}', decode(repeat('00', 32), 'hex'), 1, 'USD', 2, $5, $6, $7)
+            """,
+            shop.tenant.account_id, shop.tenant.live, name, now - age * DAY, state, decided,
+            "bo" if decided else None,
+        )  # fmt: skip
+    drafts = chore(Settings(), "expired approvals", now)
+    assert await drafts.count(shop.database) == 1
+    assert await run(shop.database, drafts, limit=1) == [1]
+    assert await left(shop, "refund_drafts", "id") == {"young", "declined", "waits"}
+    await run(shop.database, chore(Settings(retain_drafts=30), "expired approvals", now))
+    assert await left(shop, "refund_drafts", "id") == {"declined", "waits"}
+
+
+async def given_run(shop: Shop, name: str, state: str, at: datetime, lines: int = 3) -> None:
+    ended = at if state == "finished" else None
+    await shop.database.execute(
+        """
+        WITH run AS (
+            INSERT INTO bulk_runs (account_id, live, id, created_at, name, digest, head,
+                with_duplicates, checked_at, state, actor_kind, actor_name, started_at, finished_at)
+            VALUES ($1, $2, $3, $4, $3, sha256($3::text::bytea), '{}', false, $4, $5, 'command',
+                    'x', $6, $7)
+        )
+        INSERT INTO bulk_lines (account_id, live, run_id, number, cells, state, remark)
+        SELECT $1, $2, $3, n, '{}', 'refused', '' FROM generate_series(2, $8::integer + 1) AS n
+        """,
+        shop.tenant.account_id, shop.tenant.live, name, at, state,
+        None if state == "checked" else at, ended, lines,
+    )  # fmt: skip
+
+
+async def test_lines_of_finished_files_go_run_by_run_and_the_runs_stay(
+    shop: Shop, now: datetime
+) -> None:
+    for name, state, age in (
+        ("old", "finished", 366), ("older", "finished", 500), ("young", "finished", 364),
+        ("stopped", "stopped", 500), ("checked", "checked", 364), ("forgotten", "checked", 366),
+    ):  # fmt: skip
+        await given_run(shop, name, state, now - age * DAY)
+    lines = chore(Settings(), "bulk lines", now)
+    assert await lines.count(shop.database) == 6
+    assert await run(shop.database, lines, limit=1) == [3, 3], "a run at a time, whole"
+    files = chore(Settings(), "unconfirmed files", now)
+    assert await files.count(shop.database) == 1
+    assert await run(shop.database, files) == [1]
+    with_lines = {"young", "stopped", "checked"}
+    assert await left(shop, "bulk_lines", "run_id") == with_lines
+    assert await left(shop, "bulk_runs", "id") == with_lines | {"old", "older"}
+    await run(shop.database, chore(Settings(retain_bulk=30), "bulk lines", now))
+    assert await left(shop, "bulk_lines", "run_id") == {"stopped", "checked"}
+
+
 async def test_notifications_go_unless_they_wait(
     database: Database, settings: Settings, now: datetime
 ) -> None:

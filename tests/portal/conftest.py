@@ -12,7 +12,7 @@ from tests.support.webhooks import LOOPBACK
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    with Service(env={"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": LOOPBACK}) as service:
+    with Service(env={"REFUNDRY_WEBHOOK_ALLOW_NETWORKS": LOOPBACK}, quick=True) as service:
         yield service
 
 

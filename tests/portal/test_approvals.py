@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from tests.portal.conftest import SignIn
 from tests.portal.test_create_refund import review, submit
 from tests.support.fixtures import ask, given_captured, listed
-from tests.support.http import Api, expect, read
+from tests.support.http import Api, expect, money, read
 from tests.support.portal import Screen, Visitor
+from tests.support.service import Account
 
 RULE = "/dashboard/approval-rule"
 
@@ -33,6 +34,8 @@ def test_a_refund_above_the_limit_waits_and_somebody_else_approves(
     staff = sign_in("customer_service", in_refund_set=True)
     fields = {"amount-of-order": "5.01"}
     reviewed = review(staff, order, kind="order", **fields)
+    assert reviewed.read("submit") == "Ask for approval of 5.01 USD to Visa •••• 1111"
+    assert "5.00 USD per refund" in reviewed.read("needs-approval")
     waiting = submit(staff, order, reviewed)
     assert waiting.path.startswith("/dashboard/approvals/draft_")
     assert waiting.read("flash").startswith("The refund is above your limit.")
@@ -51,6 +54,20 @@ def test_a_refund_above_the_limit_waits_and_somebody_else_approves(
     assert len(listed(api, "/refunds")) == 1
     again = decide(finance, waiting.path, "approve")
     assert (again.status, len(listed(api, "/refunds"))) == (400, 1)
+
+
+def test_a_limit_that_is_gone_sends_nothing_by_surprise(admin: Visitor, api: Api) -> None:
+    order = given_captured(api, "A")
+    set_rule(admin, "administrator", "5")
+    fields = {"amount-of-order": "6.00"}
+    reviewed = review(admin, order, kind="order", **fields)
+    set_rule(admin, "administrator", "6")
+    shown = submit(admin, order, reviewed)
+    assert (shown.status, "needs no approval any more" in shown.error) == (400, True)
+    assert listed(api, "/refunds") == []
+    assert not shown.has("needs-approval")
+    assert shown.read("submit") == "Refund 6.00 USD to Visa •••• 1111"
+    assert submit(admin, order, shown).path.endswith(order["id"])
 
 
 def test_declining_says_why(api: Api, admin: Visitor, sign_in: SignIn) -> None:
@@ -87,8 +104,23 @@ def test_a_balance_that_changed_stops_an_approval(
 def test_a_marked_key_is_under_the_limits_for_keys(api: Api, admin: Visitor) -> None:
     order = given_captured(api, "A")
     key = str(admin.get(RULE).find("key-1")["value"])
-    set_rule(admin, "key", "5", key=key)
+    set_rule(admin, "key", "5", "8", key=key)
     expect(ask(api, order, amount="5.00"), 201)
+    path = "/refundry/v1/refund-previews"
+    body = {"orderId": order["id"], "currency": "USD"}
+    told = [expect(api.post(path, body | {"amount": n}))["approval"] for n in ("5.01", "3.01")]
+    assert told == [
+        {
+            "rule": "per_refund", "limit": money("5.0"),
+            "message": "It is above the limit of 5.00 USD per refund.",
+        },
+        {
+            "rule": "per_day", "limit": money("8.0"), "spent": money("5.0"),
+            "message": "It goes above the limit of 8.00 USD per day; 5.00 USD were refunded today.",
+        },
+    ]  # fmt: skip
+    for amount in ("3.00", "27.02"):
+        assert "approval" not in expect(api.post(path, body | {"amount": amount}))
     headers = {"Idempotency-Key": "once"}
     body = {"orderId": order["id"], "currency": "USD", "amount": "5.01"}
     answers = [api.post("/refunds", body, headers=headers) for _ in range(2)]
@@ -101,6 +133,31 @@ def test_a_marked_key_is_under_the_limits_for_keys(api: Api, admin: Visitor) -> 
     assert len(listed(api, "/refunds")) == 1
     (row,) = admin.get("/dashboard/approvals").rows("approvals")
     assert row[3:] == ["5.01 USD", "Waiting"]
+
+
+def test_a_key_is_marked_on_its_own_page_by_those_who_set_limits(
+    api: Api, account: Account, admin: Visitor, sign_in: SignIn
+) -> None:
+    order = given_captured(api, "A")
+    key = str(admin.get(RULE).find("key-1")["value"])
+    page = f"/dashboard/api-keys/{key}"
+    set_rule(admin, "key", "5")
+    developer = sign_in("developer")
+    assert developer.get(page).read("needs-approval").startswith("No limits apply")
+    sent = {"csrf_token": developer.csrf(), "needs_approval": "on"}
+    assert developer.post(f"{page}/approval", sent).status == 403
+    saved = admin.post(f"{page}/approval", sent | {"csrf_token": admin.csrf()})
+    assert (saved.path, saved.read("flash")) == (page, "Saved.")
+    assert saved.find("needs-approval").has_attr("checked")
+    assert admin.get(RULE).find("key-1").has_attr("checked")
+    assert ask(api, order, amount="6.00").status_code == 409
+    assert developer.get(page).read("needs-approval").startswith("Refunds above the limits")
+    gone = {"csrf_token": developer.csrf()}
+    assert developer.post(f"{page}/approval", gone).status == 403
+    admin.post(f"{page}/approval", {"csrf_token": admin.csrf()})
+    expect(ask(api, order, amount="6.00"), 201)
+    noted = [each for each in account.audited() if each[1] == "key.approval"]
+    assert [object_id for _, _, object_id in noted] == [key] * 2
 
 
 def test_a_key_that_is_not_marked_is_not(api: Api, admin: Visitor) -> None:

@@ -5,9 +5,11 @@ import io
 import uuid
 
 from tests.portal.conftest import SignIn
+from tests.support.command import run_sql
 from tests.support.fixtures import given_captured, listed, settle
 from tests.support.http import Api, Doc
 from tests.support.portal import Screen, Visitor
+from tests.support.service import Account, Service
 
 HEAD = "order_id,amount,currency,reason"
 
@@ -84,6 +86,24 @@ def test_the_same_file_leads_to_what_became_of_it(api: Api, admin: Visitor) -> N
     assert second.path == first.path
     assert "uploaded before" in second.read("flash")
     assert not second.has("start")
+
+
+def test_a_file_whose_lines_are_deleted_says_so_and_is_not_paid_again(
+    api: Api, admin: Visitor, service: Service, account: Account
+) -> None:
+    content = lines(given_captured(api, "A"), "5.00")
+    first = upload(admin, content)
+    act(admin, first, "start", total="5.00")
+    settle(api)
+    run_sql(service.data_dir, "DELETE FROM bulk_lines WHERE account_id = $1", account.account_id)
+    shown = upload(admin, content)
+    assert (shown.path, shown.read("state")) == (first.path, "Finished")
+    assert shown.has("lines-deleted")
+    assert not any(map(shown.has, ("start", "lines", "result", "done")))
+    assert admin.get(f"{first.path}/result.csv").status == 404
+    act(admin, first, "start", total="5.00")
+    settle(api)
+    assert len(listed(api, "/refunds")) == 1
 
 
 def test_duplicates_are_left_out_until_they_are_asked_for(api: Api, admin: Visitor) -> None:

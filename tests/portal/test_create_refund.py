@@ -2,7 +2,16 @@
 
 from tests.portal.conftest import SignIn
 from tests.support.disputes import given_dispute
-from tests.support.fixtures import get_order, given_captured, given_half_captured, listed, refund
+from tests.support.fixtures import (
+    card,
+    get_order,
+    given_captured,
+    given_half_captured,
+    line,
+    listed,
+    paid_by,
+    refund,
+)
 from tests.support.http import Api, Doc, expect, money
 from tests.support.portal import Screen, Visitor
 
@@ -110,6 +119,29 @@ def test_b_08_all_units_with_the_proposed_amount_take_all_that_is_left(
     reviewed = review(admin, order, kind="items", **{f"qty-{item['id']}": "2"})
     submit(admin, order, reviewed)
     assert only_refund(api, order)["items"][0]["amount"] == money("21.61")
+
+
+def test_units_worth_less_than_a_cent_are_proposed_at_what_the_api_pays(
+    api: Api, admin: Visitor
+) -> None:
+    """100 clips at 0.50 in all: 3 are worth 0.015, and 0.02 is paid."""
+    clips = line(0.50, 0, 100)
+    order = given_captured(
+        api, "A", items=[clips], shippingChoice=None, totalAmount=0.50, payment=paid_by(card(0.50))
+    )
+    (item,) = order["items"]
+    form = admin.get(f"/dashboard/orders/{order['id']}/refunds/new")
+    assert form.find(f"amount-{item['id']}")["value"] == ""
+    assert form.has(f"tiny-{item['id']}")
+    full = {"itemId": item["id"], "quantity": 3, "percent": 100}
+    body = {"orderId": order["id"], "currency": "USD", "items": [full]}
+    told = expect(api.post("/refundry/v1/refund-previews", body))["amount"]
+    reviewed = review(admin, order, kind="items", **{f"qty-{item['id']}": "3"})
+    assert (reviewed.read("review-total"), told) == ("0.02 USD", money("0.02"))
+    submit(admin, order, reviewed)
+    assert only_refund(api, order)["items"][0]["amount"] == told
+    everything = review(admin, order, kind="items", **{f"qty-{item['id']}": "100"})
+    assert everything.read("review-total") == "0.48 USD"
 
 
 def test_b_09_fees_are_refunded_by_line(api: Api, admin: Visitor) -> None:

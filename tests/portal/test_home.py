@@ -109,6 +109,18 @@ def test_figures_are_those_of_the_period(api: Api, admin: Visitor) -> None:
     assert "Nothing was refunded in this period." in nothing.text
 
 
+def test_figures_are_kept_for_a_while_with_their_time_and_tasks_are_of_now(
+    api: Api, admin: Visitor, sign_in: SignIn
+) -> None:
+    first = admin.get("/dashboard?days=7")
+    settled_refund(api, given_captured(api, "R"), amount=3)
+    again = sign_in("customer_service").get("/dashboard?days=7")
+    assert again.read("as-of") == first.read("as-of")
+    assert (first.read("refund-count"), again.read("refund-count")) == ("0", "0")
+    assert count_of(again, "failed") == 1
+    assert admin.get("/dashboard?days=30").read("refund-count") == "1"
+
+
 @pytest.mark.parametrize(
     "query", ["from=2024-05-02&to=2024-05-01", "from=2020-01-01&to=2024-01-01", "from=yesterday"]
 )

@@ -19,7 +19,7 @@ from tests.support.http import Api, Doc
 from tests.support.portal import Screen, Visitor
 from tests.support.service import PASSWORD, Processor, Service
 
-_DAY = 86_400
+DAY = 86_400
 
 
 def shown(screen: Screen) -> set[str]:
@@ -53,7 +53,7 @@ def given_refunds(api: Api) -> dict[str, Doc]:
         "fees": refund(api, e, items=[element(e, "a", amount=2, type="fees")]),
     }
     settle(api)
-    advance(api, 2 * _DAY)
+    advance(api, 2 * DAY)
     made["waiting"] = settled_refund(api, given_captured(api, "Q"), amount="29.75")
     made["shipping"] = refund(api, given_captured(api, "A"), type="shipping", amount=2)
     return made
@@ -160,8 +160,8 @@ def test_a_refund_that_needs_attention_is_found(unheard: tuple[Service, Visitor,
     _, visitor, api = unheard
     order = given_captured(api, "A")
     stuck = refund(api, order, amount=5)
-    advance(api, _DAY + 60)
-    advance(api, _DAY)
+    advance(api, DAY + 60)
+    advance(api, DAY)
     fresh = refund(api, order, amount=1)
     screen = visitor.get("/dashboard/refunds?attention=true")
     assert shown(screen) == {stuck["id"]}

@@ -15,6 +15,7 @@ from refundry.domain.choices import (
     items_ask,
     offers,
     unit_amount,
+    units_worth,
     whole_ask,
     why_nothing,
 )
@@ -141,6 +142,26 @@ def test_units_are_offered_at_their_part_rounded_down(order: Order, pick: int) -
         assert isinstance(refund, Refund)
         assert refund.amount == unit * quantity
         assert choice_of(refund) is Choice.ITEMS
+
+
+@bounded
+@given(captured_orders(), st.integers(0, 10**6))
+def test_units_without_an_amount_are_worth_what_can_be_paid(order: Order, pick: int) -> None:
+    """Never more than is left, all that is left for all, and where a unit is worth less than a
+    minor unit, what the API pays for the whole worth of so many."""
+    position = pick % len(order.lines)
+    line = order.lines[position]
+    quantity = 1 + pick % line.quantity
+    base = base_of([line.available], ITEM_SELECTIONS[None])
+    worth = units_worth(order, position, quantity)
+    assert 0 <= worth <= base
+    assert units_worth(order, position, line.quantity) == base
+    if unit_amount(order, position) or quantity == line.quantity:
+        return
+    full = ElementAsk(line.id, None, quantity, None, Decimal(100), None)
+    ask = RefundAsk(order.id, None, order.currency.code, items=(full,))
+    refund = plan_refund(order, ask, refund_id="re", now=NOW)
+    assert (refund.amount if isinstance(refund, Refund) else 0) == worth
 
 
 @bounded

@@ -9,7 +9,15 @@ from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Frame,
+    Locator,
+    Page,
+    Playwright,
+    Response,
+)
 
 from tests.support.service import PASSWORD
 
@@ -42,6 +50,12 @@ def launch(playwright: Playwright) -> Browser:
         pytest.skip(MISSING)
     # Without a sandbox of its own: it does not start as root with one, and visits only us.
     return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+def barriers_in(place: Page | Frame) -> list[str]:
+    """What axe-core calls a serious or critical bar in a page or one of its frames."""
+    place.evaluate(_AXE)
+    return place.evaluate(_BARRIERS, _GRAVE)
 
 
 @dataclass(slots=True)
@@ -166,8 +180,7 @@ class Tab:
 
     def barriers(self) -> list[str]:
         """What axe-core calls a serious or critical bar on the page at hand."""
-        self.page.evaluate(_AXE)
-        return self.page.evaluate(_BARRIERS, _GRAVE)
+        return barriers_in(self.page)
 
     def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""

@@ -127,9 +127,9 @@ class Receiver:
         port = self._ready.result(_START_SECONDS)[2]
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
 
-    def endpoint(self, answer: Answer) -> Endpoint:
-        """A new path that answers so."""
-        path = f"/{uuid.uuid4()}"
+    def endpoint(self, answer: Answer, below: str = "") -> Endpoint:
+        """A new path that answers so, whatever the query; below: what its end is to be."""
+        path = f"/{uuid.uuid4()}{below}"
         self._endpoints[path] = Endpoint(self.address + path, answer)
         return self._endpoints[path]
 
@@ -156,7 +156,7 @@ class Receiver:
         line = Line(reader, writer)
         try:
             while arrival := await _read_request(reader):
-                endpoint = self._endpoints.get(arrival.path)
+                endpoint = self._endpoints.get(arrival.path.partition("?")[0])
                 if endpoint is None:
                     self.strays.append(arrival)
                     await line.send(_NOT_FOUND)

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
-from argon2 import PasswordHasher
 
 from tests.support.http import Api, Doc, expect
 from tests.support.processes import children
@@ -48,8 +47,10 @@ Result = TypeVar("Result")
 
 @cache
 def _hashed(password: str) -> str:
-    """A hash costs a tenth of a second, and every test's people have the same password."""
-    return PasswordHasher().hash(password)
+    """Cheap: a service with the usual cost makes it dear when its owner signs in."""
+    from tests.support.people import QUICK
+
+    return QUICK.hash(password)
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ class Service:
 
     kind: "api" (no background work but what POST /refundry/v1/test/advance does) or "serve" (the
     whole of it). env: variables beyond the defaults; None takes a default away. begin_with: a data
-    directory to begin with a copy of. options: further ones of the command. After `stop` or
+    directory to begin with a copy of. options: further ones of the command. quick: an "api" whose
+    passwords cost next to nothing, where they are not what is tested. After `stop` or
     `kill`, `start` runs it again on the same data.
     """
 
@@ -214,8 +216,10 @@ class Service:
         *,
         begin_with: Path | None = None,
         options: Sequence[str] = (),
+        quick: bool = False,
     ) -> None:
         self._kind = kind
+        self._quick = quick
         self._options = options
         self._folder = Path(tempfile.mkdtemp(prefix="refundry-test-"))
         self._data_dir = self._folder / "data"
@@ -252,9 +256,11 @@ class Service:
         self.close()
 
     def start(self) -> None:
-        command = ["refundry", self._kind, "--host", "127.0.0.1", "--port", str(self.port)]
+        command = ["tests.support.quick_api"] if self._quick else ["refundry", self._kind]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--data-dir", str(self._data_dir), *self._options]
-        self._process = start_process(command, self.environment, self._log, self._folder)
+        folder = ROOT if self._quick else self._folder
+        self._process = start_process(command, self.environment, self._log, folder)
         wait_until_up(self._process, f"{self.client.base_url}/healthz", self._log)
 
     @property

@@ -4,9 +4,12 @@ from tests.support.answers import status
 from tests.support.disputes import charge_back, given_dispute
 from tests.support.fixtures import (
     ask,
+    card,
+    fulfil,
     given_accepted,
     given_captured,
     given_half_captured,
+    paid_by,
     refund,
     refund_line,
     settle,
@@ -16,12 +19,15 @@ from tests.support.receiver import Receiver
 from tests.support.returns import accepted_return, given_return
 from tests.support.webhooks import subscribe
 
+CAPTURE_FAILS = "4000 0000 0000 4103"
+
 
 def fill(api: Api, receiver: Receiver) -> None:
     """Orders, refunds and returns in each of their states, disputes, webhooks, refused calls."""
     subscribe(api, receiver.endpoint(status(202, b"thanks")))
     given_half_captured(api)
     given_accepted(api, "N")
+    fulfil(api, given_accepted(api, "A", payment=paid_by(card(27.01, CAPTURE_FAILS))), 2)
     whole = given_captured(api, "B")
     given_return(api, whole, 1, 2)
     accepted_return(api, whole, 0, 1)

@@ -97,6 +97,11 @@ def test_a_file_is_refunded_once_however_often_the_command_is_run(
     with file.with_name(f"{file.stem}.result.csv").open() as result:
         rows = list(csv.DictReader(result))
     assert {row["refund_id"] for row in rows} == set(listed(api, "/refunds"))
+    run_sql(service.data_dir, "DELETE FROM bulk_lines WHERE account_id = $1", account.account_id)
+    assert "lines of this run are deleted" in complaint(bulk(service, account, file))
+    assert len(listed(api, "/refunds")) == 2
+    with file.with_name(f"{file.stem}.result.csv").open() as result:
+        assert list(csv.DictReader(result)) == rows, "the result of back then is left alone"
 
 
 @pytest.mark.check

@@ -16,7 +16,7 @@ from tools.audit_packages import OPTIONS, installed, normal
 from tests.support.service import ROOT
 
 SCRIPT = ROOT / "tools" / "audit_packages.py"
-PACKAGES = sorted(installed() - {"refundry"})
+PACKAGES = sorted(installed() - {"refundry", "refundry-sync"})
 Report = dict[str, Any]
 
 

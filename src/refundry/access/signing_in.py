@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from argon2 import PasswordHasher
+
 from refundry.access import totp, users
 from refundry.access.audit_log import SYSTEM, Change, audit
 from refundry.access.links import delete_link, find_link, take_link
@@ -43,9 +45,11 @@ class Gate:
 
 
 @asynccontextmanager
-async def open_gate(database: Database, vault: Vault, clock: Clock) -> AsyncGenerator[Gate]:
-    """A gate of this process; its threads end with the block."""
-    passwords = Passwords()
+async def open_gate(
+    database: Database, vault: Vault, clock: Clock, hasher: PasswordHasher | None = None
+) -> AsyncGenerator[Gate]:
+    """A gate of this process; its threads end with the block. hasher: another cost than usual."""
+    passwords = Passwords(hasher)
     try:
         yield Gate(database, passwords, vault, clock)
     finally:

@@ -50,6 +50,7 @@ class StoredKey:
     expires_at: datetime | None
     last_four: str | None
     public_text: str | None
+    needs_approval: bool
 
 
 async def find_key(session: Session, secret_hash: bytes, now: datetime) -> ApiKey | None:
@@ -127,7 +128,7 @@ async def insert_key(tx: Tx, key: NewKey) -> None:
 
 
 _COLUMNS = """id, account_id, live, kind, name, permissions::text AS permissions, api_version,
-       item_amount_basis, created_at, expires_at, last_four, public_text"""
+       item_amount_basis, created_at, expires_at, last_four, public_text, needs_approval"""
 
 
 async def list_keys(session: Session, tenant: Tenant, now: datetime) -> list[StoredKey]:
@@ -214,6 +215,7 @@ def _stored_key(row: Record) -> StoredKey:
         expires_at=row["expires_at"],
         last_four=row["last_four"],
         public_text=row["public_text"],
+        needs_approval=row["needs_approval"],
     )
 
 
@@ -283,3 +285,20 @@ async def mark_keys(tx: Tx, tenant: Tenant, ids: list[str]) -> None:
         """,
         tenant.account_id, tenant.live, ids,
     )  # fmt: skip
+
+
+async def mark_key(tx: Tx, tenant: Tenant, key_id: str, *, needs: bool) -> bool:
+    """Let limits apply to the refunds of one key, or no more; False if they did, or did not.
+
+    A public key makes no refunds and is left as it is.
+    """
+    row = await tx.fetchrow(
+        """
+        UPDATE api_keys SET needs_approval = $4
+         WHERE account_id = $1 AND live = $2 AND id = $3 AND kind <> 'public'
+           AND needs_approval <> $4
+        RETURNING 1
+        """,
+        tenant.account_id, tenant.live, key_id, needs,
+    )  # fmt: skip
+    return row is not None

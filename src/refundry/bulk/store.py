@@ -1,6 +1,6 @@
 """Runs and their lines in the database, and what a check looks up there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -291,6 +291,11 @@ async def tallies_of(session: Session, run: Run) -> dict[LineState, Tally]:
             totals[row["currency"]] = row["minor"]
         found[state] = Tally(found[state].count + row["count"], totals)
     return found
+
+
+def lines_are_deleted(run: Run, tallies: Mapping[LineState, Tally]) -> bool:
+    """Whether the lines of a run went by their age: there is no run without any."""
+    return run.state == "finished" and not any(each.count for each in tallies.values())
 
 
 async def claim_run(

@@ -77,7 +77,8 @@ class Operation:
 
     id: also the idempotency key at the processor. amount: minor units. shares: what it moves in
     the cells; None for a refund record that belongs to a Refund, whose own shares count.
-    entry: which element of the fulfilment made it; units: how many units that element has.
+    entry: which element of the fulfilment made it; units: how many units that element has, 0 once
+    this record has failed and was retried: they have passed to the retry.
     dispute_id: of a chargeback, the dispute that made it; owed: what of its amount found no free
     money yet, so that amount = shares + owed.
     """

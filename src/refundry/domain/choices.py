@@ -20,6 +20,7 @@ from refundry.domain.refund import (
     base_of_item,
     base_of_order,
     components_of,
+    product_estimate,
 )
 
 
@@ -114,9 +115,25 @@ def why_nothing(order: Order, choice: Choice) -> Nothing:
 
 
 def unit_amount(order: Order, position: int) -> int:
-    """What is proposed per unit of a line: its share of what is left, rounded down."""
+    """What is proposed per unit of a line: its share of what is left, rounded down.
+
+    0 where a unit is worth less than a minor unit; `units_worth` says then what some are worth.
+    """
     line = order.lines[position]
     return base_of_item(line, None) // line.quantity
+
+
+def units_worth(order: Order, position: int, quantity: int) -> int:
+    """What is proposed for units of a line if nobody says an amount: of all, all that is left.
+
+    Where an amount per unit cannot be said, it is what the request for all of their worth, with
+    `percent` 100, would take.
+    """
+    line = order.lines[position]
+    if quantity == line.quantity:
+        return base_of_item(line, None)
+    unit = unit_amount(order, position)
+    return quantity * unit if unit else product_estimate(order, position, quantity)
 
 
 def whole_ask(order: Order, choice: Choice, amount: int) -> RefundAsk:

@@ -140,13 +140,18 @@ def fulfill(
         tuple(operation.id for operation in operations),
     )
     change.fulfillment_event(fulfillment)
+    announce(change, operations)
+    return fulfillment
+
+
+def announce(change: Change, operations: Sequence[Operation]) -> None:
+    """Record the events of new captures and cancels, and of the states that follow from them."""
     for operation in operations:
         change.charge_event(
             EventType(f"order.charge.{operation.kind}.pending"), operation.charge_id
         )
     change.refresh_charges()
     change.refresh_order()
-    return fulfillment
 
 
 def units_amount(whole: int, quantity: int, done: int, units: int) -> int:
@@ -161,16 +166,30 @@ def _process(
     line = change.order.lines[position]
     done = line.fulfilled_units + line.cancelled_units
     amount = units_amount(sum(line.ordered), line.quantity, done, stamp.units)
-    records = _records(change.order, line, amount, stamp, new_id)
-    for record in records:
-        change.put_operation(record)
-        assert record.shares is not None
-        line = replace(line, processing=add(line.processing, record.shares[position]))
+    records = put_in_flight(change, position, amount, stamp, new_id)
+    line = change.order.lines[position]
     if stamp.kind is OperationKind.CAPTURE:
         line = replace(line, fulfilled_units=line.fulfilled_units + stamp.units)
     else:
         line = replace(line, cancelled_units=line.cancelled_units + stamp.units)
     change.order = change.order.with_line(_with_state(line, change.now))
+    return records
+
+
+def put_in_flight(
+    change: Change, position: int, amount: int, stamp: Operation, new_id: Callable[[], str]
+) -> list[Operation]:
+    """Ask `amount` minor units of a line from its charges: the records, counted as processing.
+
+    stamp: what the records have in common. The units of the line do not change.
+    """
+    line = change.order.lines[position]
+    records = _records(change.order, line, amount, stamp, new_id)
+    for record in records:
+        change.put_operation(record)
+        assert record.shares is not None
+        line = replace(line, processing=add(line.processing, record.shares[position]))
+    change.order = change.order.with_line(line)
     return records
 
 

@@ -1,6 +1,7 @@
 """Every reason for which a rule says no; `http/problems.py` words the answer to each."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,26 @@ class DisputeClosed:
     dispute_id: str
 
 
+class RetryBar(StrEnum):
+    """What stands in the way of a retry."""
+
+    UNKNOWN = "unknown"
+    NOT_FAILED = "not_failed"
+    RETRIED = "retried"
+    DISPUTE = "dispute"
+    CLOSED = "closed"
+    RETURNED = "returned"
+    NO_ROOM = "no_room"
+
+
+@dataclass(frozen=True, slots=True)
+class NotRetriable:
+    """A capture or cancel that is not sent to its processor again."""
+
+    operation_id: str
+    bar: RetryBar
+
+
 @dataclass(frozen=True, slots=True)
 class ConcurrentUpdate:
     """The order's turn was not obtained in time."""
@@ -223,6 +244,7 @@ Refusal = (
     | ChargeInDispute
     | NotDisputable
     | DisputeClosed
+    | NotRetriable
     | ConcurrentUpdate
     | EventUnknown
     | WebhookDisabled

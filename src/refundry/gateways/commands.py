@@ -108,7 +108,7 @@ def _check_mode(processor: str, credentials: str, tenant: Tenant) -> None:
         live = is_live(processor, credentials)
     except BadCredentials as error:
         raise GatewayRefused(str(error)) from error
-    if live != tenant.live:
+    if live is not None and live != tenant.live:
         raise GatewayRefused(
             f"these credentials are for {'live' if live else 'test'} payments,"
             f" and the gateway would be of {'live' if tenant.live else 'test'} mode"

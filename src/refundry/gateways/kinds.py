@@ -29,7 +29,7 @@ class Setup:
 class Kind:
     """A processor: its name in commands and settings, its module, and the classes in it.
 
-    is_live: whether credentials are for real money.
+    is_live: whether credentials are for real money; None where they do not show it.
     """
 
     name: str
@@ -37,13 +37,17 @@ class Kind:
     module: str
     credentials: str
     make: Callable[[Any, Any, Setup], Processor]
-    is_live: Callable[[Any], bool]
+    is_live: Callable[[Any], bool | None]
 
 
 def _stripe(module: Any, credentials: Any, setup: Setup) -> Processor:
     return module.StripeProcessor(
         credentials, setup.session, setup.timeout_seconds, base_url=setup.address
     )
+
+
+def _http(module: Any, credentials: Any, setup: Setup) -> Processor:
+    return module.HttpProcessor(credentials, setup.session, setup.timeout_seconds)
 
 
 def _in_threads(name: str) -> Callable[[Any, Any, Setup], Processor]:
@@ -68,6 +72,8 @@ KINDS: Mapping[str, Kind] = {
              _says_live),
         Kind("braintree", "Braintree", "braintree", "BraintreeCredentials",
              _in_threads("BraintreeProcessor"), _says_live),
+        Kind("http", "An adapter of one's own", "http", "HttpCredentials", _http,
+             lambda _credentials: None),
     )
 }  # fmt: skip
 
@@ -104,8 +110,8 @@ def make_connector(name: str, text: str, setup: Setup) -> Processor:
     return kind.make(_module(kind), read_credentials(name, text), setup)
 
 
-def is_live(name: str, text: str) -> bool:
-    """Whether credentials are for real money. Raises BadCredentials."""
+def is_live(name: str, text: str) -> bool | None:
+    """Whether credentials are for real money, if they show it. Raises BadCredentials."""
     return KINDS[name].is_live(read_credentials(name, text))
 
 

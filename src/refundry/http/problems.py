@@ -139,6 +139,7 @@ _AfterSale = (
     | no.ChargeInDispute
     | no.NotDisputable
     | no.DisputeClosed
+    | no.NotRetriable
 )
 _Conflict = (
     no.FulfillmentTooLarge
@@ -154,6 +155,17 @@ _Conflict = (
     | no.KeyInUse
     | no.ApprovalRequired
 )
+
+
+_RETRY_BARS = {
+    no.RetryBar.UNKNOWN: "The order has no such capture or cancel.",
+    no.RetryBar.NOT_FAILED: "Only a failed capture or cancel of a fulfillment can be retried.",
+    no.RetryBar.RETRIED: "It was retried already.",
+    no.RetryBar.DISPUTE: "There is a dispute on the order.",
+    no.RetryBar.CLOSED: "The order is not in a state in which it can be retried.",
+    no.RetryBar.RETURNED: "The units were returned, so there is nothing to capture.",
+    no.RetryBar.NO_ROOM: "The charges of the order do not have that much open.",
+}
 
 
 def _bad_request(refusal: _BadRequest) -> tuple[str, str, str]:
@@ -216,6 +228,7 @@ def _conflict(refusal: _Conflict) -> tuple[str, str | None, str]:
             | no.ChargeInDispute()
             | no.NotDisputable()
             | no.DisputeClosed()
+            | no.NotRetriable()
         ):
             return _after_sale(refusal)
         case no.ConcurrentUpdate():
@@ -251,5 +264,7 @@ def _after_sale(refusal: _AfterSale) -> tuple[str, str, str]:
             return "invalid_state", "state", f"'{state}' orders cannot be disputed."
         case no.DisputeClosed(dispute_id):
             return "invalid_state", "state", f"Dispute {dispute_id} is closed."
+        case no.NotRetriable(_, bar):
+            return "invalid_state", "state", _RETRY_BARS[bar]
         case _:
             assert_never(refusal)

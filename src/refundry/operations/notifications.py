@@ -18,7 +18,7 @@ from refundry.operations.gateway_notices import Inbox, is_gateway
 from refundry.operations.inbox import Notification, Seen, keep, mark
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, NeedsInformation, Settled
-from refundry.processors.http import failure_of
+from refundry.processors.http_protocol import failure_of
 
 log = structlog.get_logger("refundry.notifications")
 

@@ -1,4 +1,4 @@
-"""What may be done to an order: take it in, update it, fulfil it."""
+"""What may be done to an order: take it in, update it, fulfil it, retry what failed of that."""
 
 import asyncio
 import re
@@ -10,7 +10,8 @@ import asyncpg
 import msgspec
 
 from refundry.db.database import Database, Tx
-from refundry.domain.charge import ChargeState
+from refundry.domain.capture_retry import check_retry, retry
+from refundry.domain.charge import ChargeState, Operation
 from refundry.domain.event import Change, Draft, EventType, entry_event
 from refundry.domain.fulfillment import (
     Fulfillment,
@@ -23,6 +24,7 @@ from refundry.domain.order import Order, OrderState, enter_state
 from refundry.domain.refusal import (
     ConcurrentUpdate,
     InvalidField,
+    NotRetriable,
     OrderExists,
     OrderUnknown,
     SourceDeclined,
@@ -36,7 +38,7 @@ from refundry.orders import saving, store
 from refundry.orders.reading import ReadOrder
 from refundry.orders.recording import Rendered, record
 from refundry.orders.store import OrderFacts, SourceFacts, StoredOrder
-from refundry.orders.wire import fulfillment_view, order_view
+from refundry.orders.wire import fulfillment_view, order_view, retry_view
 from refundry.processors.sandbox import Trigger
 from refundry.tenant import Tenant
 
@@ -342,3 +344,49 @@ async def _insert_fulfillment(
 
 def _text_or_none(value: JsonValue) -> str | None:
     return value if isinstance(value, str) else None
+
+
+async def retry_operation(
+    database: Database,
+    tenant: Tenant,
+    order_id: str,
+    operation_id: str,
+    now: datetime,
+    receipt: Keeper | None,
+) -> bytes:
+    """Ask for a failed capture or cancel again; gives what it was and the records in its place.
+
+    Raises NotFound (no such order) and Refused.
+    """
+
+    async def work(tx: Tx) -> bytes:
+        stored = await lock_or_refuse(tx, tenant, order_id)
+        if stored is None:
+            raise NotFound("Order", order_id)
+        failed = check_retry(stored.order, operation_id)
+        if isinstance(failed, NotRetriable):
+            raise Refused(failed)
+        change = Change(stored.order, now)
+        retries = retry(change, failed, new_ordered_uuid)
+        await _add_to_fulfillment(tx, tenant, order_id, retries)
+        await record(tx, tenant, stored, change)
+        body = to_json(retry_view(stored.order, failed, retries))
+        if receipt:
+            await receipt.store(tx, 201, body)
+        return body
+
+    return await database.run(work)
+
+
+async def _add_to_fulfillment(
+    tx: Tx, tenant: Tenant, order_id: str, retries: Sequence[Operation]
+) -> None:
+    """Name new records in the fulfilment that they belong to, after the earlier ones."""
+    await tx.execute(
+        """
+        UPDATE fulfillments SET operation_ids = operation_ids || $5::text[]
+         WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4
+        """,
+        tenant.account_id, tenant.live, order_id, retries[0].fulfillment_id,
+        [operation.id for operation in retries],
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 from refundry.db.pool import Connection
 from refundry.domain.charge import Charge, Operation
 from refundry.domain.order import Line
-from refundry.orders.saving import failure_columns, order_row, times_text
+from refundry.orders.row_values import failure_columns, order_row, times_text
 from refundry.orders.store import StoredOrder, flatten
 from refundry.tenant import Tenant
 

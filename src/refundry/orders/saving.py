@@ -1,16 +1,15 @@
 """Writes orders: a new one, and what commands changed of any number of them in a few statements."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from refundry.db.database import Tx
+from refundry.domain.capture_retry import is_retried
 from refundry.domain.charge import Charge, Operation, OperationState
-from refundry.domain.order import Line, Order, OrderState
+from refundry.domain.order import Line, Order
+from refundry.orders.row_values import failure_columns, order_row, times_text
 from refundry.orders.store import (
-    FRAUD_STATES,
     OrderFacts,
     StoredOrder,
     cells_text,
@@ -22,18 +21,6 @@ from refundry.tenant import Tenant
 T = TypeVar("T")
 _Of = tuple[Tenant, str, T]
 """Something of an order: its tenant, the order's id, the thing."""
-
-_STATES = (
-    OrderState.PENDING_PAYMENT,
-    OrderState.IN_REVIEW,
-    OrderState.ACCEPTED,
-    OrderState.BLOCKED,
-    OrderState.CANCELLED,
-    OrderState.FULFILLED,
-    OrderState.COMPLETE,
-    OrderState.DISPUTE,
-    OrderState.RETURNED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +92,11 @@ async def save_orders(tx: Tx, savings: Sequence[Saving]) -> None:
     await _update_lines(tx, lines)
     await _update_charge_states(tx, charges)
     await _insert_operations(tx, added)
-    await _update_operations(tx, [each for each in changed if each[2].dispute_id is None])
+    await _update_operations(
+        tx, [each for each in changed if each[2].dispute_id is None and not is_retried(each[2])]
+    )
     await _update_chargebacks(tx, [each for each in changed if each[2].dispute_id is not None])
+    await _mark_retried(tx, [each for each in changed if is_retried(each[2])])
     await _update_orders(tx, [(saving.tenant, saving.after) for saving in savings])
 
 
@@ -313,6 +303,26 @@ async def _update_chargebacks(tx: Tx, operations: Sequence[_Of[Operation]]) -> N
     assert tag == f"UPDATE {len(rows)}", f"one of the chargebacks {names} is owed nothing"
 
 
+async def _mark_retried(tx: Tx, operations: Sequence[_Of[Operation]]) -> None:
+    """Store that the units of failed captures and cancels have passed to retries, once."""
+    if not operations:
+        return
+    rows = [(t.account_id, t.live, order_id, o.id) for t, order_id, o in operations]
+    tag = await tx.execute(
+        """
+        UPDATE charge_operations o SET units = 0
+          FROM unnest($1::text[], $2::boolean[], $3::text[], (SELECT $4::text[]))
+               AS n (account_id, live, order_id, id)
+         WHERE o.account_id = n.account_id AND o.live = n.live AND o.order_id = n.order_id
+           AND o.id = n.id AND o.kind IN ('capture', 'cancel') AND o.state = 'failed'
+           AND o.units > 0
+        """,
+        *columns(rows, 4),
+    )
+    names = [each[2].id for each in operations]
+    assert tag == f"UPDATE {len(rows)}", f"one of the operations {names} was retried before"
+
+
 async def _update_orders(tx: Tx, orders: Sequence[tuple[Tenant, Order]]) -> None:
     await tx.execute(
         """
@@ -347,18 +357,6 @@ async def _update_orders(tx: Tx, orders: Sequence[tuple[Tenant, Order]]) -> None
     )
 
 
-def order_row(tenant: Tenant, order: Order) -> tuple[Any, ...]:
-    """The columns of an order that commands change, behind its key."""
-    return (
-        tenant.account_id, tenant.live, order.id, order.updated_at, order.version,
-        order.event_sequence, order.last_event_at, order.state.value,
-        order.previous_state.value if order.previous_state else None, order.captured,
-        order.cancelled, order.refunded, order.fraud_state, order.open_return_refunds,
-        *[order.state_times.get(state.value) for state in _STATES],
-        *[order.fraud_times.get(state) for state in FRAUD_STATES],
-    )  # fmt: skip
-
-
 async def update_facts(tx: Tx, tenant: Tenant, order_id: str, facts: OrderFacts) -> None:
     """Store what an update may change of an order besides its state."""
     await tx.execute(
@@ -371,19 +369,8 @@ async def update_facts(tx: Tx, tenant: Tenant, order_id: str, facts: OrderFacts)
     )  # fmt: skip
 
 
-def times_text(times: Mapping[str, datetime]) -> str:
-    """The times of states as the JSON text of their column."""
-    return json.dumps({state: moment.isoformat() for state, moment in times.items()})
-
-
 def _share_columns(operation: Operation) -> tuple[str | None, str | None]:
     if operation.shares is None:
         return None, None
     positions, cells = flatten(operation.shares)
     return cells_text(positions), cells_text(cells)
-
-
-def failure_columns(operation: Operation) -> tuple[str | None, str | None, str | None]:
-    """Code, message and reason of what failed; else None for each."""
-    failure = operation.failure
-    return (failure.code, failure.message, failure.reason) if failure else (None, None, None)

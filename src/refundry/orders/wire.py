@@ -1,6 +1,6 @@
 """Orders, charges, sources and fulfilments as the API shows them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -318,6 +318,19 @@ def fulfillment_view(
     if metadata != "{}":
         view["metadata"] = msgspec.Raw(metadata.encode())
     return view | {"liveMode": live}
+
+
+def retry_view(order: Order, failed: Operation, retries: Sequence[Operation]) -> View:
+    """A failed capture or cancel with the records in its place, as the audit log keeps them."""
+    exponent = order.currency.exponent
+    view: View = {"id": failed.id, "orderId": order.id, "chargeId": failed.charge_id}
+    return view | {
+        "amount": money(failed.amount, exponent),
+        "retries": [
+            {"id": each.id, "chargeId": each.charge_id, "amount": money(each.amount, exponent)}
+            for each in retries
+        ],
+    }
 
 
 def _some(name: str, value: str | None) -> View:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from refundry.access.audit_log import Change, audit
 from refundry.access.forms import find_form
 from refundry.access.keys import (
     OLD_KEY_LIVES,
@@ -17,7 +18,7 @@ from refundry.access.keys import (
     set_version,
 )
 from refundry.access.rights import Right
-from refundry.access.store import StoredKey, list_keys
+from refundry.access.store import StoredKey, list_keys, mark_key
 from refundry.db.database import Tx
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
@@ -143,6 +144,8 @@ async def show_key(visit: Visit, *, error: str = "") -> Answer:
             "permissions": key.permissions,
         },
         restricted=key.kind == "restricted",
+        refunds=key.kind != "public",
+        may_mark=visit.may(Right.SET_LIMITS),
         token=visit.form.text("form_token") or new_web_token(),
         **_choices(),
     )
@@ -171,6 +174,20 @@ async def post_key(visit: Visit) -> Answer:
         await visit.database.run(lambda tx: edit_key(tx, actor, visit.tenant, key.id, edit, now))
     except KeyRefused as refused:
         return await show_key(visit, error=str(refused))
+    return visit.go(f"{KEYS}/{key.id}", done="saved")
+
+
+async def post_approval(visit: Visit) -> Answer:
+    """Say whether refunds of this key above a limit wait for an approval."""
+    key, needs = await _find(visit), visit.form.ticked("needs_approval")
+
+    async def work(tx: Tx) -> None:
+        if await mark_key(tx, visit.tenant, key.id, needs=needs):
+            before, after = {"needsApproval": not needs}, {"needsApproval": needs}
+            change = Change("key.approval", "key", key.id, before, after, visit.tenant.live)
+            await audit(tx, visit.user.account_id, visit.user.actor, change, visit.real_now)
+
+    await visit.database.run(work)
     return visit.go(f"{KEYS}/{key.id}", done="saved")
 
 
@@ -225,6 +242,7 @@ PAGES = (
     Page("POST", "/api-keys/new", post_new_key, Right.DEVELOPERS),
     Page("GET", "/api-keys/{id}", show_key, Right.DEVELOPERS),
     Page("POST", "/api-keys/{id}", post_key, Right.DEVELOPERS),
+    Page("POST", "/api-keys/{id}/approval", post_approval, Right.SET_LIMITS),
     Page("POST", "/api-keys/{id}/rotate", post_rotate, Right.DEVELOPERS),
     Page("POST", "/api-keys/{id}/delete", post_delete, Right.DEVELOPERS),
 )

@@ -12,7 +12,7 @@ from refundry.access.rights import Right
 from refundry.http.answer import Answer
 from refundry.portal.csv_export import Cell, csv_file, csv_lines
 from refundry.portal.forms import Wrong
-from refundry.portal.lists import Pages, active_filters, day, page_address
+from refundry.portal.lists import Pages, active_filters, day, file_address, page_address
 from refundry.portal.pages import Page, Streamed, Visit
 from refundry.portal.rendering import words
 
@@ -76,7 +76,7 @@ async def show_log(visit: Visit) -> Answer:
             page_address(visit, "below", "") if below is not None else None,
             page_address(visit, "below", str(entries[-1].seq)) if older else None,
         ),
-        export=f"/dashboard/audit.csv{page_address(visit, 'below', '')}",
+        export=file_address(visit, "/dashboard/audit.csv"),
         wanted=wanted,
         actions=actions,
         objects=objects,

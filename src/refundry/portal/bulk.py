@@ -9,15 +9,15 @@ from refundry.bulk import commands, store
 from refundry.bulk.commands import BulkRefused, Moment
 from refundry.bulk.reading import COLUMNS, MOST_BYTES, MOST_LINES, TEMPLATE, BadSheet
 from refundry.bulk.results import RESULTS, result_rows
-from refundry.bulk.store import Line, Run, Tally
+from refundry.bulk.store import Line, Run, Tally, lines_are_deleted
 from refundry.bulk.verdicts import LineState, totals_text
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
-from refundry.portal.csv_export import csv_lines
+from refundry.portal.csv_export import csv_file, csv_lines
 from refundry.portal.forms import whole
 from refundry.portal.lists import page_of
 from refundry.portal.pages import Page, Streamed, Visit
-from refundry.portal.rendering import HEADERS, environment
+from refundry.portal.rendering import environment
 
 # The file, or the same pasted with every special character encoded; the rest of the form is small.
 _MOST_BYTES = MOST_BYTES * 3
@@ -62,6 +62,11 @@ class Progress:
         return self.tallies[LineState.MADE].count + self.tallies[LineState.FAILED].count
 
     @property
+    def is_deleted(self) -> bool:
+        """Whether the lines are not kept any more: a run has at least one."""
+        return lines_are_deleted(self.run, self.tallies)
+
+    @property
     def total(self) -> str:
         """What the ready lines come to."""
         return totals_text(self.tallies[LineState.READY].totals)
@@ -90,13 +95,13 @@ async def list_runs(visit: Visit, *, error: str = "") -> Answer:
     )
 
 
-async def get_template(_visit: Visit) -> Answer:
+async def get_template(_visit: Visit) -> Streamed:
     """A file to begin with."""
-    return Answer(200, TEMPLATE.encode(), _file_headers("bulk-refunds"), "text/csv; charset=utf-8")
+    return csv_file("bulk-refunds", _template())
 
 
-def _file_headers(name: str) -> dict[str, str]:
-    return dict(HEADERS) | {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+async def _template() -> AsyncIterator[bytes]:
+    yield TEMPLATE.encode()
 
 
 async def post_file(visit: Visit) -> Answer:
@@ -228,8 +233,9 @@ async def post_discard(visit: Visit) -> Answer:
 async def get_result(visit: Visit) -> Streamed:
     """The lines and what became of each, as a file."""
     progress = await _load(visit)
-    headers = _file_headers(f"{progress.run.id}-result")
-    return Streamed(_result(visit, progress.run), headers | {"Content-Type": "text/csv"})
+    if progress.is_deleted:
+        raise NotFound("Result", progress.run.id)
+    return csv_file(f"{progress.run.id}-result", _result(visit, progress.run))
 
 
 async def _result(visit: Visit, run: Run) -> AsyncIterator[bytes]:

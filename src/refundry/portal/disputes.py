@@ -1,13 +1,12 @@
 """Disputes: the list with its search, and one dispute with its order."""
 
 from refundry.access.rights import Right
-from refundry.db.listing import Condition
 from refundry.disputes.store import find_dispute, find_disputes, find_sales_transactions
 from refundry.domain.dispute import Dispute, DisputeState, limit_of
 from refundry.errors import NotFound, required
 from refundry.http.answer import Answer
 from refundry.orders.store import StoredOrder, find_order
-from refundry.portal.lists import active_filters, day_conditions, page_of
+from refundry.portal.lists import SearchedList, show_list
 from refundry.portal.orders import STATES as ORDER_STATES
 from refundry.portal.pages import Page, Visit
 from refundry.portal.sources import source_label
@@ -18,25 +17,7 @@ STATES = {"open": "Open", "won": "Won", "lost": "Lost"}
 
 async def list_disputes(visit: Visit) -> Answer:
     """The disputes, newest first."""
-    conditions = day_conditions(visit, "t.created_at")
-    state = visit.query.one("state") or ""
-    if state in STATES:
-        conditions.append(Condition("t.state = {}::text", state))
-    q = (visit.query.one("q") or "").strip()
-    if q:
-        conditions.append(Condition("t.id = ANY ({}::text[])", await _search(visit, q)))
-    ids, pages = await page_of(visit, "disputes", conditions)
-    return visit.show(
-        "disputes.html",
-        disputes=await find_disputes(visit.database, visit.tenant, ids),
-        pages=pages,
-        q=q,
-        state=state,
-        states=STATES,
-        first=visit.query.one("from") or "",
-        last=visit.query.one("to") or "",
-        active=active_filters(visit, "state", "from", "to"),
-    )
+    return await show_list(visit, "disputes", SearchedList(STATES, _search, find_disputes))
 
 
 async def _search(visit: Visit, q: str) -> list[str]:

@@ -13,15 +13,12 @@ from refundry.portal.home_figures import (
     MOST_COUNTED,
     SPANS,
     Period,
-    find_currencies,
-    find_reasons,
-    find_refunded,
     find_tasks,
     in_words,
-    median_to_success,
     most_first,
     read_period,
 )
+from refundry.portal.home_summary import summary_of
 from refundry.portal.navigation import first_page
 from refundry.portal.pages import Page, Visit
 from refundry.portal.refund_rows import STATES
@@ -40,9 +37,8 @@ async def show_home(visit: Visit) -> Answer:
     if not visit.may(Right.VIEW_ORDERS):
         return visit.go(first_page(visit.user.rights))
     period = read_period(visit)
-    refunded = await find_refunded(visit, period)
-    currencies = await find_currencies(visit, period, refunded.currencies)
-    median = await median_to_success(visit, period)
+    summary = await summary_of(visit, period)
+    median = summary.median
     return visit.show(
         "home.html",
         tasks=await find_tasks(visit),
@@ -50,11 +46,12 @@ async def show_home(visit: Visit) -> Answer:
         period=period,
         spans=SPANS,
         today=visit.now.date(),
-        refunded=refunded,
+        as_of=summary.at,
+        refunded=summary.refunded,
         states=STATES,
-        currencies=currencies,
-        rated=most_first(currencies),
-        reasons=await find_reasons(visit, period),
+        currencies=summary.currencies,
+        rated=most_first(summary.currencies),
+        reasons=summary.reasons,
         median=in_words(median) if median is not None else "",
     )
 
@@ -79,7 +76,7 @@ Draw = Callable[[Look], bytes]
 
 async def _states(visit: Visit, period: Period) -> Draw:
     """Refunds by day, or week, and state; a state that no refund is in has no bars."""
-    refunded = await find_refunded(visit, period)
+    refunded = (await summary_of(visit, period)).refunded
     series = [
         Series(STATES[state.value], _TONES[state], [bar.counts[place] for bar in refunded.bars])
         for place, (state, count) in enumerate(refunded.by_state)
@@ -91,7 +88,7 @@ async def _states(visit: Visit, period: Period) -> Draw:
 
 async def _rates(visit: Visit, period: Period) -> Draw:
     """The refund rate by currency, in percent."""
-    rated = most_first(await find_currencies(visit, period, {}))
+    rated = most_first((await summary_of(visit, period)).currencies)
     values = [(each.permille or 0) / 10 for each in rated]
     series = Series("Refund rate in percent", "accent", values)
     labels = [f"{each.currency.code} · {each.rate}" for each in rated]
@@ -100,7 +97,7 @@ async def _rates(visit: Visit, period: Period) -> Draw:
 
 async def _reasons(visit: Visit, period: Period) -> Draw:
     """The most frequent reasons."""
-    found = await find_reasons(visit, period)
+    found = (await summary_of(visit, period)).reasons
     series = Series("Refunds", "accent", [count for _, count in found])
     labels = [f"{count} · {reason}" for reason, count in found]
     return partial(lying_bars, labels, series)

@@ -1,12 +1,16 @@
 """Pages of lists: 25 rows, newest first, with links to the neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
+from refundry.db.database import Session
 from refundry.db.listing import Condition, Page, list_ids
+from refundry.http.answer import Answer
 from refundry.portal.pages import Visit, Wrong
+from refundry.tenant import Tenant
 
 ROWS = 25
 _CURSORS = frozenset({"after", "before", "below", "page", "done"})
@@ -59,6 +63,12 @@ def page_address(visit: Visit, cursor: str, value: str) -> str:
     return "?" + urlencode([*kept, *([(cursor, value)] if value else [])])
 
 
+def file_address(visit: Visit, path: str) -> str:
+    """Where the whole list that a page of it shows is kept as a file. path: without a query."""
+    query = page_address(visit, "page", "")
+    return path if query == "?" else path + query
+
+
 def day_conditions(visit: Visit, column: str) -> list[Condition]:
     """The conditions of the fields `from` and `to`, whole days in UTC. column: a constant."""
     first, last = day(visit.query.one("from")), day(visit.query.one("to"))
@@ -90,3 +100,39 @@ def _no_day(text: str) -> Wrong:
 def active_filters(visit: Visit, *names: str) -> int:
     """How many of the named fields narrow the list."""
     return sum(bool(visit.query.one(name)) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedList:
+    """How a list with a search, a state and days to narrow it is read.
+
+    states: as pages name them. search: the ids of what a text names. find: the rows for ids.
+    """
+
+    states: Mapping[str, str]
+    search: Callable[[Visit, str], Awaitable[list[str]]]
+    find: Callable[[Session, Tenant, Sequence[str]], Awaitable[Sequence[object]]]
+
+
+async def show_list(visit: Visit, table: str, read: SearchedList) -> Answer:
+    """A page of the list, newest first. table: a constant, the name of the template too."""
+    conditions = day_conditions(visit, "t.created_at")
+    state = visit.query.one("state") or ""
+    if state in read.states:
+        conditions.append(Condition("t.state = {}::text", state))
+    q = (visit.query.one("q") or "").strip()
+    if q:
+        conditions.append(Condition("t.id = ANY ({}::text[])", await read.search(visit, q)))
+    ids, pages = await page_of(visit, table, conditions)
+    rows: dict[str, Any] = {table: await read.find(visit.database, visit.tenant, ids)}
+    return visit.show(
+        f"{table}.html",
+        **rows,
+        pages=pages,
+        q=q,
+        state=state,
+        states=read.states,
+        first=visit.query.one("from") or "",
+        last=visit.query.one("to") or "",
+        active=active_filters(visit, "state", "from", "to"),
+    )

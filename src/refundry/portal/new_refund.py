@@ -39,7 +39,7 @@ from refundry.portal.rendering import amount as amount_text
 from refundry.portal.rendering import page, plain_amount
 from refundry.portal.sources import source_label
 from refundry.refunds.commands import RefundRequest, create_refund
-from refundry.refunds.limits import user_requester
+from refundry.refunds.limits import foresee, user_requester
 from refundry.refunds.previewing import unsubmitted_amount
 from refundry.refunds.store import find_refund, find_refunds, refunds_of_order
 
@@ -61,6 +61,7 @@ class Review:
 
     problems: why this refund cannot be made. lines: id, name and units of what is refunded.
     shares, left_out: names with minor units. warnings: what should make one look twice.
+    approval: why somebody else has to approve it; empty if nobody has to.
     """
 
     draft: Draft
@@ -70,6 +71,7 @@ class Review:
     shares: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     left_out: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     warnings: list[str] = field(default_factory=list[str])
+    approval: str = ""
     button: str = ""
     form_token: str = ""
 
@@ -102,6 +104,7 @@ async def _review(visit: Visit, stored: StoredOrder, draft: Draft) -> Review:
         return Review(draft, draft.problems)
     waiting = await unsubmitted_amount(visit.database, visit.tenant, order.id)
     preview = preview_refund(order, draft.ask, waiting=waiting, now=visit.now)
+    approval = await _approval(visit, preview)
     return Review(
         draft,
         [message_of(refusal) for refusal in preview.refusals],
@@ -114,18 +117,29 @@ async def _review(visit: Visit, stored: StoredOrder, draft: Draft) -> Review:
             if o.reason is Outside.OTHER_TYPE
         ],
         await _warnings(visit, order, preview),
-        _button(stored, preview),
+        approval,
+        _button(stored, preview, waits=bool(approval)),
         visit.form.text("form_token") or new_web_token(),
     )
 
 
-def _button(stored: StoredOrder, preview: Preview) -> str:
-    """What the final button does, in full."""
+async def _approval(visit: Visit, preview: Preview) -> str:
+    """Why the refund would wait for somebody else; empty if it would not."""
+    if preview.refund is None:
+        return ""
+    requester = user_requester(visit.user)
+    over = await foresee(visit.database, visit.tenant, requester, preview.refund)
+    return over.words if over else ""
+
+
+def _button(stored: StoredOrder, preview: Preview, *, waits: bool) -> str:
+    """What the final button does, in full. waits: whether it only asks for an approval."""
     if preview.refund is None:
         return ""
     names = [source_label(stored, share.charge) for share in preview.shares]
     where = f" to {' and '.join(names)}" if names else ""
-    return f"Refund {amount_text(preview.refund.amount, stored.order.currency)}{where}"
+    what = "Ask for approval of" if waits else "Refund"
+    return f"{what} {amount_text(preview.refund.amount, stored.order.currency)}{where}"
 
 
 async def _warnings(visit: Visit, order: Order, preview: Preview) -> list[str]:
@@ -193,7 +207,7 @@ async def submit_refund(visit: Visit) -> Answer:
     if known is not None and known.location:
         return visit.go(known.location, done="refunded")
     review = await _review(visit, stored, read_draft(stored.order, visit.form))
-    if problems := review.problems or _changes(stored.order, visit.form, review.preview):
+    if problems := review.problems or _changes(stored.order, visit.form, review):
         return _form_page(visit, stored, review, error=" ".join(problems))
     try:
         return await _make(visit, stored.order, review, token)
@@ -222,10 +236,16 @@ async def _make(visit: Visit, order: Order, review: Review, token: str) -> Answe
     return visit.go(address, done="refunded")
 
 
-def _changes(order: Order, form: Form, preview: Preview | None) -> list[str]:
-    """What is different from what was reviewed; nothing if it is the same."""
-    refund = required(required(preview).refund)
+def _changes(order: Order, form: Form, review: Review) -> list[str]:
+    """What is different from what was reviewed; nothing if it is the same.
+
+    Who asked for an approval does not refund by surprise. The other way round the request waits,
+    and the page that follows says so.
+    """
+    refund = required(required(review.preview).refund)
     found: list[str] = []
+    if form.text("seen_approval") and not review.approval:
+        found.append("This refund needs no approval any more. Nothing was sent; look again.")
     for name, now, what in (
         ("seen_amount", refund.amount, "the refund comes to"),
         ("seen_left", order.available_to_refund, "available on the order is"),

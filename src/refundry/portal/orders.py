@@ -2,28 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from urllib.parse import urlencode
 
 from refundry.access.rights import Right
 from refundry.db.listing import Condition
 from refundry.disputes.store import disputes_of_order
+from refundry.domain.capture_retry import check_retry, has_failed, is_retried
 from refundry.domain.cells import COMPONENT_NAMES, Component
 from refundry.domain.charge import Charge, Operation, OperationKind
 from refundry.domain.dispute import Dispute, DisputeState, check_dispute
 from refundry.domain.order import Line, Order, OrderState
-from refundry.domain.refusal import ChargeInDispute
+from refundry.domain.refusal import ChargeInDispute, NotRetriable
 from refundry.domain.returns import Return, returnable_units
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.http.document import to_json_text
 from refundry.http.problems import message_of
 from refundry.orders.store import StoredOrder, find_order, find_orders
-from refundry.outbox.store import events_of_order
 from refundry.portal.lists import active_filters, day_conditions, page_of
 from refundry.portal.order_lines import line_details, line_name
 from refundry.portal.pages import Page, Visit
 from refundry.portal.refund_rows import RefundRow, refund_rows
 from refundry.portal.sources import source_label
+from refundry.portal.timeline import line_timeline, timeline_of
 from refundry.refunds.store import find_refunds, refunds_of_order
 from refundry.returns.store import open_units, returns_of_order
 
@@ -52,7 +53,6 @@ COMPONENT_LABELS = {
 }
 IN_DISPUTE = "There is a dispute on the order."
 NOTHING_LEFT = "Nothing is available to refund."
-_FEW_EVENTS = 200
 # As `Order.over_refunded` tells it; only a chargeback can make it so, and those are few.
 OVER_REFUNDED = (
     "{}::boolean AND t.id IN (SELECT d.order_id FROM disputes d"
@@ -129,29 +129,53 @@ async def load_order(visit: Visit) -> StoredOrder:
 
 async def show_order(visit: Visit) -> Answer:
     """An order with its lines, charges, returns, refunds and timeline."""
-    stored = await load_order(visit)
+    return await order_page(visit, await load_order(visit))
+
+
+async def order_page(visit: Visit, stored: StoredOrder, *, error: str = "") -> Answer:
+    """The page of an order. error: why what was asked of it was not done."""
     order = stored.order
     refund_ids = await refunds_of_order(visit.database, visit.tenant, order.id)
     refunds = await find_refunds(visit.database, visit.tenant, refund_ids)
     rows: list[RefundRow] = refund_rows([each.refund for each in refunds])
     returns: list[Return] = await returns_of_order(visit.database, visit.tenant, order.id)
     disputes = await disputes_of_order(visit.database, visit.tenant, order.id)
+    item = _asked_line(visit, order)
+    moments = (
+        await timeline_of(visit, order)
+        if item is None
+        else line_timeline(order, item, rows, returns)
+    )
     return visit.show(
         "order.html",
+        status=400 if error else 200,
+        error=error,
         order=order,
         facts=stored.facts,
         states=STATES,
         lines=[_line(stored, line) for line in order.lines],
         totals=_totals(order),
-        charges=[_charge(stored, charge.id) for charge in order.charges],
+        charges=[_charge(visit, stored, charge) for charge in order.charges],
         refunds=rows,
         returns=returns,
         disputes=disputes,
         buttons=await _buttons(visit, order, disputes),
-        timeline=await _timeline(visit, order),
+        item=item.id if item else "",
+        timeline=moments,
         component_names=COMPONENT_NAMES,
         component_labels=COMPONENT_LABELS,
     )
+
+
+def _asked_line(visit: Visit, order: Order) -> Line | None:
+    """The line whose timeline is asked for; None for that of the whole order. Raises NotFound."""
+    asked = visit.query.one("item")
+    if not asked:
+        return None
+    for line in order.lines:
+        if line.id == asked:
+            return line
+    raise NotFound("Item", asked)
 
 
 async def _buttons(visit: Visit, order: Order, disputes: Sequence[Dispute]) -> list[Button]:
@@ -207,17 +231,21 @@ def why_no_dispute(order: Order, charge: Charge, disputes: Sequence[Dispute]) ->
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """A line with what is passed through of it."""
+    """A line with what is passed through of it. discount, metadata: JSON, empty without one."""
 
     line: Line
     name: str
+    discount: str
     metadata: str
 
 
 def _line(stored: StoredOrder, line: Line) -> LineView:
-    metadata = line_details(stored, line.position).get("metadata")
-    text = "" if metadata is None else to_json_text(metadata)
-    return LineView(line, line_name(stored, line.position), text)
+    details = line_details(stored, line.position)
+    discount, metadata = (
+        "" if details.get(name) is None else to_json_text(details[name])
+        for name in ("discount", "metadata")
+    )
+    return LineView(line, line_name(stored, line.position), discount, metadata)
 
 
 def _totals(order: Order) -> list[tuple[str, int]]:
@@ -234,49 +262,40 @@ def _totals(order: Order) -> list[tuple[str, int]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """Something that was done on a charge. retry: to do it again; note: what became of it."""
+
+    operation: Operation
+    retry: Button | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeView:
     """A charge, how its source is called, and what was done on it, newest last."""
 
     charge: Charge
     label: str
-    operations: Sequence[Operation]
+    rows: Sequence[Row]
 
 
-def _charge(stored: StoredOrder, charge_id: str) -> ChargeView:
-    charge = stored.order.charge(charge_id)
+def _charge(visit: Visit, stored: StoredOrder, charge: Charge) -> ChargeView:
     shown = [o for o in charge.operations if o.kind is not OperationKind.AUTHORIZE or o.failure]
-    return ChargeView(charge, source_label(stored, charge), shown)
+    rows = [_row(visit, stored.order, operation) for operation in shown]
+    return ChargeView(charge, source_label(stored, charge), rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Something that happened. tone: how its mark is coloured. address: where more is."""
-
-    at: datetime
-    text: str
-    tone: str = ""
-    address: str = ""
-
-
-_TONES = {"failed": "bad", "complete": "ok", "refunded": "ok", "opened": "warn", "dispute": "bad"}
-
-
-def event_words(kind: str) -> str:
-    """An event type for people: `order.charge.capture.complete` -> `Charge capture complete`."""
-    parts = kind.split(".")
-    told = parts[1:] if parts[0] == "order" and len(parts) > 2 else parts
-    return " ".join(told).replace("_", " ").capitalize()
-
-
-def _tone(kind: str) -> str:
-    return _TONES.get(kind.rsplit(".", 1)[-1], "")
-
-
-async def _timeline(visit: Visit, order: Order) -> list[Moment]:
-    """Events and states of an order, newest first."""
-    events = await events_of_order(visit.database, visit.tenant, order.id, _FEW_EVENTS)
-    moments = [Moment(at, event_words(kind), _tone(kind)) for at, kind in events]
-    return sorted(moments, key=lambda each: each.at, reverse=True)
+def _row(visit: Visit, order: Order, operation: Operation) -> Row:
+    if is_retried(operation):
+        return Row(operation, None, "Retried.")
+    if not has_failed(operation) or not visit.may(Right.FULFIL):
+        return Row(operation, None, "")
+    checked = check_retry(order, operation.id)
+    reason = message_of(checked) if isinstance(checked, NotRetriable) else ""
+    query = urlencode({"operation": operation.id})
+    address = f"/dashboard/orders/{order.id}/retry?{query}"
+    kind = operation.kind.value
+    return Row(operation, Button(f"Retry {kind}", f"retry-{kind}", address, reason), "")
 
 
 PAGES = (

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ from refundry.http.document import storable_text
 from refundry.http.query import Query
 from refundry.metrics import observe_request
 from refundry.pipeline import TooSlow, read_body, request_id_of, send_answer
+from refundry.portal.cookies import read_cookies
 from refundry.portal.forms import BadForm, Form, Wrong, read_form, read_multipart
 from refundry.portal.navigation import groups_for
 from refundry.portal.rendering import HEADERS, page
@@ -141,6 +141,8 @@ FLASHES = {
     "units-accepted": "Units accepted. The refund follows with the last of them.",
     "fulfilled": "Items fulfilled.",
     "cancelled": "Items cancelled.",
+    "capture-retried": "The capture is being retried.",
+    "cancel-retried": "The cancel is being retried.",
     "dispute-opened": "Dispute opened.",
     "dispute-closed": "Dispute closed.",
     "key-deleted": "Key deleted.",
@@ -331,22 +333,6 @@ def _ours(visit: Visit) -> bool:
     """Whether a form was made for this visitor by us."""
     sent = visit.form.secret("csrf_token") or visit.headers.get("x-csrf-token", "")
     return bool(visit.csrf) and hmac.compare_digest(sent.encode(), visit.csrf.encode())
-
-
-def read_cookies(header: str) -> dict[str, str]:
-    """The cookies of a request; none of a header that cannot be read."""
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-    except CookieError:
-        return {}
-
-
-def cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -> str:
-    """A cookie that scripts cannot read and other sites cannot send along with a form."""
-    parts = [f"{name}={value}", "Path=/dashboard", "HttpOnly", "SameSite=Lax"]
-    if seconds is not None:
-        parts.append(f"Max-Age={seconds}")
-    return "; ".join([*parts, *(["Secure"] if secure else [])])
 
 
 def _with_cookies(answer: Answer | Streamed, visit: Visit | None) -> Answer | Streamed:

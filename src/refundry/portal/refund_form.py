@@ -9,11 +9,12 @@ from refundry.domain.choices import (
     choice_of,
     items_ask,
     unit_amount,
+    units_worth,
     whole_ask,
 )
 from refundry.domain.money import Currency, parse_numeral, to_minor
 from refundry.domain.order import Line, Order
-from refundry.domain.refund import Refund, RefundAsk, base_of_item
+from refundry.domain.refund import Refund, RefundAsk
 from refundry.http.document import JsonValue
 from refundry.http.fields import metadata_text
 from refundry.portal.forms import Form, Wrong, whole
@@ -91,12 +92,15 @@ def _read_items(order: Order, form: Form, draft: Draft) -> RefundAsk | None:
 
 
 def _line_total(order: Order, line: Line, quantity: int, text: str, draft: Draft) -> int:
-    """Units times amount; of all units with the proposed amount, everything that is left."""
-    proposed = unit_amount(order, line.position)
-    minor = proposed if not text else _read_amount(text, order.currency, draft) or 0
-    if quantity == line.quantity and minor == proposed:
-        return base_of_item(line, None)
-    return quantity * minor
+    """Units times amount; with the proposed amount, what is proposed for so many."""
+    worth = units_worth(order, line.position, quantity)
+    if not text and not worth:
+        name = line.sku_id or line.id
+        draft.problems.append(f"{quantity} of {name} are worth less than can be paid.")
+    if not text:
+        return worth
+    minor = _read_amount(text, order.currency, draft) or 0
+    return worth if minor == unit_amount(order, line.position) else quantity * minor
 
 
 def read_metadata(form: Form, *, removing: bool = False) -> dict[str, JsonValue]:

@@ -6,7 +6,7 @@ from refundry.domain.choices import TYPE_LABELS
 from refundry.domain.money import to_major
 from refundry.http.answer import Answer
 from refundry.portal.csv_export import Cell, Export, stream_csv
-from refundry.portal.lists import page_of
+from refundry.portal.lists import file_address, page_of
 from refundry.portal.orders import search_orders
 from refundry.portal.pages import Page, Streamed, Visit
 from refundry.portal.refund_filters import RefundFilters, read_filters
@@ -18,7 +18,6 @@ async def list_refunds(visit: Visit) -> Answer:
     """The refunds, newest first, whatever made them."""
     filters = read_filters(visit)
     ids, pages = await page_of(visit, "refunds", await _conditions(visit, filters))
-    query = visit.address.partition("?")[2]
     return visit.show(
         "refunds.html",
         refunds=await _rows(visit, ids),
@@ -30,7 +29,7 @@ async def list_refunds(visit: Visit) -> Answer:
         states=STATES,
         types=TYPE_LABELS,
         failures=FAILURES,
-        export="/dashboard/refunds.csv" + (f"?{query}" if query else ""),
+        export=file_address(visit, "/dashboard/refunds.csv"),
     )
 
 

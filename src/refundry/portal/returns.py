@@ -3,13 +3,12 @@
 import msgspec
 
 from refundry.access.rights import Right
-from refundry.db.listing import Condition
 from refundry.domain.order import OrderState
 from refundry.domain.returns import Return, ReturnState
 from refundry.errors import NotFound, required
 from refundry.http.answer import Answer
 from refundry.orders.store import StoredOrder, find_order
-from refundry.portal.lists import active_filters, day_conditions, page_of
+from refundry.portal.lists import SearchedList, show_list
 from refundry.portal.new_return import ADDRESS, CONTACT
 from refundry.portal.order_lines import as_object, line_name
 from refundry.portal.orders import IN_DISPUTE
@@ -24,25 +23,7 @@ STATES = {"created": "Created", "accepted": "Accepted"}
 
 async def list_returns(visit: Visit) -> Answer:
     """The returns, newest first."""
-    conditions = day_conditions(visit, "t.created_at")
-    state = visit.query.one("state") or ""
-    if state in STATES:
-        conditions.append(Condition("t.state = {}::text", state))
-    q = (visit.query.one("q") or "").strip()
-    if q:
-        conditions.append(Condition("t.id = ANY ({}::text[])", await _search(visit, q)))
-    ids, pages = await page_of(visit, "returns", conditions)
-    return visit.show(
-        "returns.html",
-        returns=await find_returns(visit.database, visit.tenant, ids),
-        pages=pages,
-        q=q,
-        state=state,
-        states=STATES,
-        first=visit.query.one("from") or "",
-        last=visit.query.one("to") or "",
-        active=active_filters(visit, "state", "from", "to"),
-    )
+    return await show_list(visit, "returns", SearchedList(STATES, _search, find_returns))
 
 
 async def _search(visit: Visit, q: str) -> list[str]:

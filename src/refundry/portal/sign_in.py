@@ -14,8 +14,9 @@ from refundry.access.signing_in import Enrolment, Gate
 from refundry.errors import NotFound
 from refundry.http.answer import Answer
 from refundry.ids import new_web_token
+from refundry.portal.cookies import cookie
 from refundry.portal.navigation import first_page
-from refundry.portal.pages import COOKIE, VISITOR_COOKIE, Page, Visit, Wrong, cookie
+from refundry.portal.pages import COOKIE, VISITOR_COOKIE, Page, Visit, Wrong
 from refundry.portal.rendering import HEADERS
 
 WRONG = "Email or password is incorrect."

@@ -15,7 +15,7 @@ from refundry.errors import NotFound, required
 from refundry.http.answer import Answer
 from refundry.http.fields import parse_timestamp
 from refundry.portal.csv_export import Cell, Export, stream_csv
-from refundry.portal.lists import active_filters, day_conditions, page_of
+from refundry.portal.lists import active_filters, day_conditions, file_address, page_of
 from refundry.portal.pages import Page, Streamed, Visit
 from refundry.portal.rendering import words
 
@@ -96,7 +96,6 @@ async def _find(visit: Visit, ids: Sequence[str]) -> list[Transaction]:
 async def list_transactions(visit: Visit) -> Answer:
     """The sales transactions, newest first."""
     ids, pages = await page_of(visit, "sales_transactions", _conditions(visit))
-    query = visit.address.partition("?")[2]
     return visit.show(
         "transactions.html",
         transactions=await _find(visit, ids),
@@ -107,7 +106,7 @@ async def list_transactions(visit: Visit) -> Answer:
         first=visit.query.one("from") or "",
         last=visit.query.one("to") or "",
         active=active_filters(visit, "type", "order", "from", "to"),
-        export="/dashboard/transactions.csv" + (f"?{query}" if query else ""),
+        export=file_address(visit, "/dashboard/transactions.csv"),
     )
 
 

@@ -146,7 +146,7 @@ class _Elsewhere(Configuration):  # pyright: ignore
 
     def __init__(self, base_url: str | None, **settings: object) -> None:
         self._base_url = base_url
-        super().__init__(**cast(Any, settings))
+        cast(Any, super()).__init__(**settings)
 
     def get_base_uri(self, server: object = Server.DEFAULT) -> str:  # pyright: ignore
         return self._base_url or cast(Any, super()).get_base_uri(server)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from enum import StrEnum
 
 from refundry.access.audit_log import Actor, Change, audit, key_actor
 from refundry.access.rights import Role
 from refundry.access.users import User
 from refundry.db.database import Session, Tx
+from refundry.domain.money import Currency, to_major
 from refundry.domain.refund import Refund
 from refundry.tenant import ApiKey, Tenant
 
@@ -34,6 +36,42 @@ class Limit:
     per_day: int | None
 
 
+class Rule(StrEnum):
+    """Why a refund needs an approval."""
+
+    PER_REFUND = "per_refund"
+    PER_DAY = "per_day"
+    NO_LIMIT = "no_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A refund above a limit, and by which rule. limit, spent: minor units.
+
+    limit: None where the currency has none. spent: what the requester refunded that day.
+    """
+
+    rule: Rule
+    currency: Currency
+    limit: int | None = None
+    spent: int = 0
+
+    @property
+    def words(self) -> str:
+        """Why it waits, for people."""
+        match self.rule:
+            case Rule.NO_LIMIT:
+                return f"Every refund in {self.currency.code} needs somebody else's approval here."
+            case Rule.PER_REFUND:
+                return f"It is above the limit of {self._amount(self.limit)} per refund."
+            case Rule.PER_DAY:
+                spent = f"; {self._amount(self.spent)} were refunded today" if self.spent else ""
+                return f"It goes above the limit of {self._amount(self.limit)} per day{spent}."
+
+    def _amount(self, minor: int | None) -> str:
+        return f"{to_major(minor or 0, self.currency):f} {self.currency.code}"
+
+
 class OverLimit(Exception):
     """The refund needs an approval; what was written with it is undone."""
 
@@ -52,29 +90,67 @@ def key_requester(key: ApiKey) -> Requester | None:
     return Requester(key_actor(key), KEYS) if key.needs_approval else None
 
 
-async def spend(tx: Tx, tenant: Tenant, requester: Requester, refund: Refund) -> None:
-    """Count a refund against the limits of who asks, in its transaction. Raises OverLimit.
+def excess(
+    limits: Sequence[Limit], requester: Requester, refund: Refund, spent: int = 0
+) -> Excess | None:
+    """Why a refund needs an approval; None if it needs none.
 
-    Who has limits in one currency may refund nothing in others without an approval: a limit that
-    a currency escapes is none.
+    spent: minor units that the requester refunded that day, in the refund's currency. Who has
+    limits in one currency may refund nothing in others without an approval: a limit that a
+    currency escapes is none.
     """
-    limits = [each for each in await find_limits(tx, tenant) if each.role == requester.role]
-    if not limits:
+    currency = refund.currency
+    limit = _limit_of(limits, requester, currency)
+    if limit is None and not any(each.role == requester.role for each in limits):
+        return None
+    if limit is None:
+        return Excess(Rule.NO_LIMIT, currency)
+    if limit.per_refund is not None and refund.amount > limit.per_refund:
+        return Excess(Rule.PER_REFUND, currency, limit.per_refund)
+    if limit.per_day is not None and spent + refund.amount > limit.per_day:
+        return Excess(Rule.PER_DAY, currency, limit.per_day, spent)
+    return None
+
+
+async def spend(tx: Tx, tenant: Tenant, requester: Requester, refund: Refund) -> None:
+    """Count a refund against the limits of who asks, in its transaction. Raises OverLimit."""
+    limits = await find_limits(tx, tenant)
+    if excess(limits, requester, refund):
+        raise OverLimit(refund)
+    limit = _limit_of(limits, requester, refund.currency)
+    if limit is None or limit.per_day is None:
         return
-    code = refund.currency.code
-    limit = next((each for each in limits if each.currency == code), None)
-    if limit is None or (limit.per_refund is not None and refund.amount > limit.per_refund):
+    if not await _take(tx, tenant, requester, refund, limit.per_day):
         raise OverLimit(refund)
-    if limit.per_day is not None and not await _take(tx, tenant, requester, refund, limit.per_day):
-        raise OverLimit(refund)
+
+
+def _limit_of(
+    limits: Sequence[Limit], requester: Requester, currency: Currency
+) -> Limit | None:  # fmt: skip
+    wanted = (requester.role, currency.code)
+    return next((each for each in limits if (each.role, each.currency) == wanted), None)
+
+
+async def foresee(
+    session: Session, tenant: Tenant, requester: Requester | None, refund: Refund
+) -> Excess | None:
+    """Why a refund would wait for an approval if it were asked for now; counts nothing."""
+    if requester is None or not (limits := await find_limits(session, tenant)):
+        return None
+    spent = await session.fetchval(
+        """
+        SELECT spent_minor FROM approval_spending
+         WHERE account_id = $1 AND live = $2 AND requester_id = $3 AND currency = $4 AND day = $5
+        """,
+        tenant.account_id, tenant.live, requester.actor.id, refund.currency.code, _day(refund),
+    )  # fmt: skip
+    return excess(limits, requester, refund, spent or 0)
 
 
 async def _take(
     tx: Tx, tenant: Tenant, requester: Requester, refund: Refund, per_day: int
 ) -> bool:  # fmt: skip
     """Add a refund to its day; False if that is too much. The row orders who asks at once."""
-    if refund.amount > per_day:
-        return False
     row = await tx.fetchrow(
         """
         INSERT INTO approval_spending AS s (account_id, live, requester_id, currency, day,
@@ -85,10 +161,14 @@ async def _take(
          WHERE s.spent_minor + excluded.spent_minor <= $7
         RETURNING 1
         """,
-        tenant.account_id, tenant.live, requester.actor.id, refund.currency.code,
-        refund.created_at.astimezone(UTC).date(), refund.amount, per_day,
+        tenant.account_id, tenant.live, requester.actor.id, refund.currency.code, _day(refund),
+        refund.amount, per_day,
     )  # fmt: skip
     return row is not None
+
+
+def _day(refund: Refund) -> date:
+    return refund.created_at.astimezone(UTC).date()
 
 
 async def find_limits(session: Session, tenant: Tenant) -> list[Limit]:

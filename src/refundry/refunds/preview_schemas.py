@@ -8,6 +8,7 @@ from refundry.domain import refusal as no
 from refundry.domain.preview import Outside
 from refundry.domain.refund import RefundType
 from refundry.http.shapes import Money, Shown, about
+from refundry.refunds.limits import Rule
 from refundry.refunds.schemas import NewRefund
 
 _COMPONENT = Literal[
@@ -105,6 +106,26 @@ class PreviewLeftOut(Struct, rename="camel"):
     ] = UNSET
 
 
+class PreviewApproval(Struct, rename="camel"):
+    """Why the refund would wait for somebody else's approval."""
+
+    rule: Annotated[
+        Rule,
+        about(
+            "`per_refund`: it is above the limit of one refund; `per_day`: with what this key"
+            " refunded since midnight UTC it is above the limit of a day; `no_limit`: there are"
+            " limits for keys, but none in this currency."
+        ),
+    ]
+    message: Annotated[
+        str, about("The same in words.", "It is above the limit of 5.00 USD per refund.")
+    ]
+    limit: Annotated[Shown[Money], about("The limit, if the currency has one.", 5.0)] = UNSET
+    spent: Annotated[
+        Shown[Money], about("With `per_day`: what this key refunded since midnight UTC.", 3.0)
+    ] = UNSET
+
+
 class RefundPreview(Struct, rename="camel"):
     """What a refund would come to, if it were asked for now."""
 
@@ -144,7 +165,9 @@ class RefundPreview(Struct, rename="camel"):
 
     order_id: Annotated[str, about("The order.", "248133597195")]
     currency: Annotated[str, about("The order's currency.", "USD")]
-    allowed: Annotated[bool, about("Whether the refund would be accepted.")]
+    allowed: Annotated[
+        bool, about("Whether no rule refuses the refund; with `approval` it would wait even so.")
+    ]
     refusals: Annotated[
         list[PreviewError],
         about(
@@ -173,4 +196,11 @@ class RefundPreview(Struct, rename="camel"):
     uncovered_amount: Annotated[
         Shown[Money],
         about("What no charge has room for, as a bank took it: this part would fail."),
+    ] = UNSET
+    approval: Annotated[
+        Shown[PreviewApproval],
+        about(
+            "There if it would wait for an approval: `POST /refunds` with this key would answer 409"
+            " `approval_required`, and keep the request."
+        ),
     ] = UNSET

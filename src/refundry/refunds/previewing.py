@@ -16,6 +16,7 @@ from refundry.http.document import JsonValue, money
 from refundry.http.problems import error_of
 from refundry.orders.store import find_order
 from refundry.refunds.commands import find_order_id
+from refundry.refunds.limits import Excess, Rule
 from refundry.tenant import Tenant
 
 View = dict[str, Any]
@@ -44,8 +45,10 @@ async def unsubmitted_amount(session: Session, tenant: Tenant, order_id: str) ->
     )  # fmt: skip
 
 
-def preview_view(preview: Preview, *, live: bool) -> Mapping[str, JsonValue]:
-    """The RefundPreview resource."""
+def preview_view(
+    preview: Preview, over: Excess | None, *, live: bool
+) -> Mapping[str, JsonValue]:  # fmt: skip
+    """The RefundPreview resource. over: why the refund would wait for an approval."""
     order, refund = preview.before, preview.refund
     exponent = order.currency.exponent
     shares: Shares = refund.shares if refund else {}
@@ -73,7 +76,18 @@ def preview_view(preview: Preview, *, live: bool) -> Mapping[str, JsonValue]:
         "liveMode": live,
     }
     missing = sum(whole) - sum(share.amount for share in preview.shares)
-    return view | ({"uncoveredAmount": money(missing, exponent)} if missing else {})
+    if missing:
+        view["uncoveredAmount"] = money(missing, exponent)
+    return view | ({"approval": _approval_view(over)} if over else {})
+
+
+def _approval_view(over: Excess) -> View:
+    view: View = {"rule": over.rule.value, "message": over.words}
+    if over.limit is None:
+        return view
+    exponent = over.currency.exponent
+    view["limit"] = money(over.limit, exponent)
+    return view | ({"spent": money(over.spent, exponent)} if over.rule is Rule.PER_DAY else {})
 
 
 def _cells_view(cells: Cells, exponent: int) -> View:

@@ -13,7 +13,7 @@ from refundry.http.lists import list_answer
 from refundry.http.query import Filter, Kind
 from refundry.refunds import commands, preview_schemas, schemas
 from refundry.refunds.lanes import RefundLanes
-from refundry.refunds.limits import key_requester
+from refundry.refunds.limits import foresee, key_requester
 from refundry.refunds.previewing import preview_of_order, preview_view
 from refundry.refunds.reading import read_refund
 from refundry.refunds.store import NAMES_ARTICLE, find_refund, find_refunds
@@ -49,7 +49,11 @@ async def post_refund_preview(call: Call) -> Answer:
     """Show what a refund would come to, and make none."""
     ask = read_refund(call.fields(), call.basis)
     preview = await preview_of_order(call.database, call.tenant, ask, call.now)
-    return Answer(200, to_json(preview_view(preview, live=call.tenant.live)))
+    over = None
+    if preview.refund is not None:
+        requester = key_requester(call.key)
+        over = await foresee(call.database, call.tenant, requester, preview.refund)
+    return Answer(200, to_json(preview_view(preview, over, live=call.tenant.live)))
 
 
 async def post_refund_update(call: Call) -> Answer:
@@ -107,9 +111,9 @@ OPERATIONS = (
         preview_schemas.RefundPreview, resource="refunds", read_only=True,
         body=preview_schemas.PreviewedRefund, example=schemas.EXAMPLE_REFUND,
         description="Takes the body of a new refund and creates nothing: the amounts it would come"
-        " to by cell, line and charge, what would be left, what it leaves out, and every rule that"
-        " would refuse it. A restricted key needs Read. The refund itself may still come out"
-        " otherwise, if the order changes in between.",
+        " to by cell, line and charge, what would be left, what it leaves out, every rule that"
+        " would refuse it, and whether it would wait for an approval. A restricted key needs Read."
+        " The refund itself may still come out otherwise, if the order changes in between.",
     ),
     Operation(
         "GET", "/refunds/{id}", get_refund, "Read a refund", "Refunds", schemas.Refund,

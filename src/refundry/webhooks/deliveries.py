@@ -287,8 +287,9 @@ async def oldest_due(session: Session, now: datetime) -> float:
 async def purge(session: Session, before: datetime, limit: int) -> int:
     """Delete attempts that began before a time, some at a time; gives how many went.
 
-    Their deliveries stay: what an endpoint missed is what has none that succeeded. As in
-    `_WAITING`, one step per webhook finds those that have old ones.
+    Their deliveries stay: what an endpoint missed is what has none that succeeded. Only those of
+    sample events go along, as no event will ever take them away. As in `_WAITING`, one step per
+    webhook finds those that have old ones.
     """
     return await session.fetchval(
         """
@@ -317,6 +318,11 @@ async def purge(session: Session, before: datetime, limit: int) -> int:
                  LIMIT $2) AS a
              WHERE o.started_at < $1
              LIMIT $2
+        ), samples AS (
+            DELETE FROM deliveries d USING old o
+             WHERE (d.account_id, d.live, d.webhook_id, d.event_id, d.number)
+                   = (o.account_id, o.live, o.webhook_id, o.event_id, o.number)
+               AND d.sample_type IS NOT NULL
         ), gone AS (
             DELETE FROM attempts a USING old o
              WHERE (a.account_id, a.live, a.webhook_id, a.event_id, a.number, a.attempt)

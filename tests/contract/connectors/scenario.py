@@ -5,6 +5,7 @@ A file of `tests/contract/scenarios/` holds a list of scenarios. `needs` and `la
 code of `declines` or `failures`; `"*"` stands for the code in its steps.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ import msgspec
 
 from tests.contract.connectors.stand import Fault, Forgery, Traits
 
+# Scenarios that nobody wrote (`wild.py`): so many for each processor.
+WILD = int(os.environ.get("REFUNDRY_WILD_SEEDS", "8"))
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
 Expected = Literal[
@@ -23,8 +26,10 @@ Expected = Literal[
     "declined",
     "unknown",
     "not_found",
+    "anything",
 ]
-"""An outcome. accepted: settled where the processor answers at once, else in progress."""
+"""An outcome. anything: any that is true. accepted: settled where the processor answers at once,
+else in progress, or settled already."""
 
 
 class Step(msgspec.Struct, tag_field="do", forbid_unknown_fields=True, frozen=True):
@@ -83,9 +88,11 @@ class Wait(Step, tag="wait", frozen=True):
 
 class Deliver(Step, tag="deliver", frozen=True):
     """What the processor sent since the last delivery reaches us. expect: of the last notice on
-    our operation; None: none is on one of ours."""
+    our operation; None: none is on one of ours. others: the amounts of refunds that it tells of
+    and are none of ours, in minor units, if said."""
 
     expect: Expected | None
+    others: list[int] | None = None
     order: Literal["sent", "reversed"] = "sent"
     times: int = 1
     op: str = "refund"
@@ -156,7 +163,8 @@ AnyStep = (
 
 
 class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One course of events. captured: whether the payment is captured when it begins."""
+    """One course of events. captured: whether the payment is captured when it begins. wild: the
+    seed of one that nobody wrote."""
 
     name: str
     claim: str
@@ -167,6 +175,15 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     captured: bool = True
     amount: int = 1000
     currency: str = "EUR"
+    wild: int | None = None
+
+
+def time_out(scenario: Scenario) -> float:
+    """How long a connector waits, in seconds: short only where an answer never comes, so that a
+    busy machine fails no scenario."""
+    faults = {step.fault for step in scenario.steps if isinstance(step, Plan)}
+    silent = scenario.wild is not None or faults & {"silence_before", "silence_after"}
+    return 0.6 if silent else 10
 
 
 def read_scenarios() -> list[Scenario]:
@@ -179,13 +196,18 @@ def read_scenarios() -> list[Scenario]:
 
 
 def cases(traits: Traits) -> list[Scenario]:
-    """The scenarios that a processor must pass, one for each code where it says `each`."""
-    return [
+    """The scenarios that a processor must pass, one for each code where it says `each`; and some
+    that nobody wrote."""
+    written = [
         case
         for scenario in read_scenarios()
         if all(getattr(traits, need) for need in scenario.needs)
         and not any(getattr(traits, lack) for lack in scenario.lacks)
         for case in _each_code(scenario, traits)
+    ]
+    return written + [
+        Scenario(name=f"wild-{seed}", claim="Whatever goes wrong", steps=[], wild=seed)
+        for seed in range(WILD)
     ]
 
 

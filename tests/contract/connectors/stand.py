@@ -46,9 +46,11 @@ class Traits:
     at_once: the answer to a refund may tell its end; else it is only accepted. looks_up: an API
     finds an operation by our reference. lists: an API lists refunds. confirms: a notification is
     confirmed at the API, so that it tells of now. replay_window: its signature has a time.
+    forgets: it keeps idempotency keys for a time only, so that a look-up comes before a repeat.
     declines: code in a refund's answer -> our reason. failures: code of a refund that fails after
     it was accepted -> our reason. late_failures: a settled refund may fail. captures, cancels:
-    whether the connector does these. disputes: whether it is told of disputes.
+    whether the connector does these. disputes: whether it is told of disputes. tells: whether the
+    processor tells of the ends of refunds by itself; tells_others: of refunds made there, too.
     """
 
     at_once: bool
@@ -59,9 +61,12 @@ class Traits:
     declines: Mapping[str, str]
     failures: Mapping[str, str]
     late_failures: bool = True
+    forgets: bool = True
     captures: bool = True
     cancels: bool = True
     disputes: bool = True
+    tells: bool = True
+    tells_others: bool = True
     source_type: str = "creditCard"
 
 
@@ -78,7 +83,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An operation as the processor holds it; key: our reference in it, None where it has none."""
+    """An operation as the processor holds it.
+
+    key: our reference in it, None where the processor keeps none, as of captures or cancels that
+    happen once. arn: the acquirer reference number of a refund, where it tells of one.
+    """
 
     reference: str
     payment: str
@@ -87,6 +96,7 @@ class Held:
     amount: int
     currency: str
     state: State
+    arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

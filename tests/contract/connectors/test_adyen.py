@@ -7,7 +7,7 @@ import pytest
 
 from refundry.processors.adyen import AdyenCredentials, AdyenProcessor
 from tests.contract.connectors.runner import run
-from tests.contract.connectors.scenario import Scenario, cases
+from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers import adyen as server
 
@@ -30,19 +30,17 @@ TRAITS = Traits(
     },
 )
 CREDENTIALS = AdyenCredentials(server.API_KEY, server.MERCHANT, (server.OTHER_KEY, server.HMAC_KEY))
-TIMEOUT_SECONDS = 0.3
 
 
 @pytest.fixture
-def stand() -> Iterator[Stand]:
+def stand(scenario: Scenario) -> Iterator[Stand]:
     books = server.AdyenServer()
+    seconds = time_out(scenario)
     with books.serve() as served:
         ours = AdyenProcessor(
-            replace(CREDENTIALS, hmac_keys=(server.HMAC_KEY,)), TIMEOUT_SECONDS, served.url
+            replace(CREDENTIALS, hmac_keys=(server.HMAC_KEY,)), seconds, served.url
         )
-        stranger = AdyenProcessor(
-            replace(CREDENTIALS, api_key="wrong"), TIMEOUT_SECONDS, served.url
-        )
+        stranger = AdyenProcessor(replace(CREDENTIALS, api_key="wrong"), seconds, served.url)
         yield Stand(ours, stranger, books, TRAITS)
         ours.close()
         stranger.close()

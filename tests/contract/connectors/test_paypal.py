@@ -8,7 +8,7 @@ import pytest
 from refundry.processors.paypal import PayPalProcessor
 from refundry.processors.paypal_api import PayPalCredentials
 from tests.contract.connectors.runner import run
-from tests.contract.connectors.scenario import Scenario, cases
+from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers import paypal as server
 
@@ -32,17 +32,15 @@ TRAITS = Traits(
     source_type="payPal",
 )
 CREDENTIALS = PayPalCredentials(server.CLIENT_ID, server.CLIENT_SECRET, server.WEBHOOK_ID)
-TIMEOUT_SECONDS = 0.3
 
 
 @pytest.fixture
-def stand() -> Iterator[Stand]:
+def stand(scenario: Scenario) -> Iterator[Stand]:
     books = server.PayPalServer()
+    seconds = time_out(scenario)
     with books.serve() as served:
-        ours = PayPalProcessor(CREDENTIALS, TIMEOUT_SECONDS, served.url)
-        stranger = PayPalProcessor(
-            replace(CREDENTIALS, client_secret="wrong"), TIMEOUT_SECONDS, served.url
-        )
+        ours = PayPalProcessor(CREDENTIALS, seconds, served.url)
+        stranger = PayPalProcessor(replace(CREDENTIALS, client_secret="wrong"), seconds, served.url)
         yield Stand(ours, stranger, books, TRAITS)
         ours.close()
         stranger.close()

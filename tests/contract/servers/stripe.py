@@ -123,6 +123,7 @@ class StripeServer:
                 refund["amount"] // factor,
                 currency,
                 _STATES[refund["status"]],
+                arn=refund["destination_details"]["card"].get("reference"),
             )
             for refund in self.books.refunds.values()
             if refund["charge"] == paid.charge

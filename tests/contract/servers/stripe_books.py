@@ -250,7 +250,8 @@ class Books:
 
     def dispute(self, payment: Payment, amount: int, status: str) -> None:
         """API reference, "The Dispute object"; "Types of events", charge.dispute.*."""
-        known = next((one for one in self.disputes.values() if one["charge"] == payment.charge), {})
+        of_charge = [one for one in self.disputes.values() if one["charge"] == payment.charge]
+        known: Doc = of_charge[0] if of_charge else {}
         if not known:
             known = {
                 "id": self.new_id("dp"),

@@ -1,0 +1,5 @@
+"""`python -m refundry_sync` is `refundry-sync`."""
+
+from refundry_sync.cli import main
+
+main()
