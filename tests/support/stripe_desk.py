@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
@@ -51,7 +51,7 @@ class StripeDesk:
 
 
 @contextmanager
-def stripe_desk() -> Iterator[StripeDesk]:
+def stripe_desk() -> Generator[StripeDesk]:
     """Run a stand-in while entered."""
     ready: Future[tuple[StripeServer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from refundry.domain.charge import OperationState
-from refundry.domain.refund import Refund, RefundState
+from refundry.domain.refund import Refund, RefundState, Way
 from refundry.operations.check_store import Standing
 from refundry.portal.refund_gateway import provider, what_is_known
 from refundry.portal.refund_rows import failure_text
 from refundry.portal.rendering import amount, moment
 
-_RETRY = "Make a new refund, or agree with the shopper on another way to pay."
+_RETRY = "Retry it as a new refund, or agree with the shopper on another way to pay."
 _ADVICE = {
     "expired_or_canceled_card": "Ask the shopper for another way to be paid, such as store credit.",
     "lost_or_stolen_card": "Ask the shopper for another way to be paid, such as store credit.",
@@ -77,6 +77,8 @@ def story(refund: Refund, records: Sequence[Record], *, requested_by: str) -> li
 
 def _record_steps(refund: Refund, record: Record) -> list[Step]:
     part = f"{amount(record.amount, refund.currency)} of {record.label}"
+    if refund.way is not None and record.first_attempt_at is None:
+        return _other_way_steps(refund, record, part)
     if record.first_attempt_at is None:
         if record.state is OperationState.FAILED:
             return [Step(f"{part}: nothing is left there to pay back", record.created_at, "bad")]
@@ -103,6 +105,18 @@ def _record_steps(refund: Refund, record: Record) -> list[Step]:
     return steps
 
 
+def _other_way_steps(refund: Refund, record: Record, part: str) -> list[Step]:
+    """What became of a record that no processor was asked for."""
+    notes = [f"Note: {record.note}"] if record.note else []
+    if record.state is OperationState.COMPLETE:
+        way = "as store credit" if refund.way is Way.STORE_CREDIT else "by hand"
+        return [Step(f"{part} recorded as paid {way}", record.updated_at, "ok", notes)]
+    if record.state is OperationState.FAILED:
+        text = f"{part} failed: {failure_text(record.failure_reason)}"
+        return [Step(text, record.updated_at, "bad", notes)]
+    return [Step(f"{part} goes to an account of the shopper's", record.created_at, "ok", notes)]
+
+
 def _state_steps(refund: Refund, records: Sequence[Record]) -> list[Step]:
     """Where the refund is now, and what it waits for or what is to be done."""
     match refund.state:
@@ -114,6 +128,8 @@ def _state_steps(refund: Refund, records: Sequence[Record]) -> list[Step]:
         case RefundState.SUCCEEDED:
             paid = amount(refund.refunded, refund.currency)
             text = f"Succeeded: {paid} reached the shopper's payment provider"
+            if refund.way is not None:
+                text = f"Succeeded: {paid} reached the shopper"
             return [Step(text, _last(records), "ok", _what_now(refund))]
         case RefundState.FAILED:
             text = f"Failed: {failure_text(refund.failure_reason)}"

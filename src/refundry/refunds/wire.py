@@ -52,6 +52,10 @@ def refund_view(
         view["metadata"] = msgspec.Raw(refund.metadata.encode())
     if refund.needs_attention:
         view["needsAttention"] = True
+    if refund.replaces is not None:
+        view["replaces"] = refund.replaces
+    if refund.way is not None:
+        view["payoutWay"] = refund.way.value
     return view
 
 

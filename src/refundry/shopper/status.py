@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from refundry.access.store import account_name, clock_shift
+from refundry.domain.another_way import UNPAID_STATES
 from refundry.domain.refund import Refund, RefundState
 from refundry.domain.settlement import operations_of
 from refundry.errors import required
@@ -11,10 +12,11 @@ from refundry.http.answer import Answer
 from refundry.languages.language import Language, message
 from refundry.operations.check_store import standings
 from refundry.orders.store import StoredOrder, find_order
+from refundry.refunds.replacing import find_chain
 from refundry.refunds.store import find_refund
 from refundry.shopper.bank_details import DEAD
 from refundry.shopper.links import read_status_link
-from refundry.shopper.methods import arrives_by, method_name
+from refundry.shopper.methods import SOURCE_OF_WAY, arrives_by, method_name
 from refundry.shopper.pages import Page, Visit
 from refundry.tenant import Tenant
 
@@ -71,7 +73,7 @@ async def show_status(visit: Visit) -> Answer:
     stored = await find_refund(services.database, tenant, refund_id)
     if stored is None:
         return visit.tell(DEAD, status=404)
-    refund = stored.refund
+    refund = await _that_pays(visit, tenant, stored.refund)
     order = required(await find_order(services.database, tenant, refund.order_id))
     merchant = await account_name(services.database, tenant.account_id)
     shift = await clock_shift(services.database, tenant)
@@ -91,6 +93,14 @@ async def show_status(visit: Visit) -> Answer:
     )
 
 
+async def _that_pays(visit: Visit, tenant: Tenant, refund: Refund) -> Refund:
+    """The refund that stands in the place of one that failed, if there is one."""
+    if refund.state not in UNPAID_STATES:
+        return refund
+    chain = await find_chain(visit.services.database, tenant, refund.id)
+    return chain.alive or refund
+
+
 def _text(language: Language, refund: Refund, merchant: str) -> str:
     if refund.state is RefundState.SUCCEEDED and refund.refunded < refund.amount:
         paid = language.money(refund.refunded, refund.currency)
@@ -100,6 +110,10 @@ def _text(language: Language, refund: Refund, merchant: str) -> str:
 
 def _methods(language: Language, order: StoredOrder, refund: Refund) -> list[tuple[str, str]]:
     """Each way on which it is paid, with its amount."""
+    if refund.way is not None:
+        source = SOURCE_OF_WAY.get(refund.way)
+        name = method_name(language, source, "{}") if source else ""
+        return [(name, language.money(refund.amount, refund.currency))] if name else []
     found: list[tuple[str, str]] = []
     for part in refund.parts:
         charge = order.order.charge(part.charge_id)
@@ -128,6 +142,8 @@ def _expected(
         return ""
     sent = [operation.updated_at for operation in operations_of(order.order, refund)]
     types = [order.order.charge(part.charge_id).source_type for part in refund.parts]
+    if refund.way in SOURCE_OF_WAY:
+        types = [SOURCE_OF_WAY[refund.way]]
     day = arrives_by(types, max(sent, default=refund.created_at).date())
     today = (visit.services.clock.now() + shift).date()
     if day < today:
