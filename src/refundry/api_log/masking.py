@@ -283,7 +283,8 @@ def _masked_literal(literal: str) -> str:
     """A JSON string with what is secret in it masked; as it stands if there is nothing."""
     value = str(json.loads(literal)) if "\\" in literal else literal[1:-1]
     masked = masked_text(value)
-    return literal if masked == value else json.dumps(masked)
+    # Letters that were sent as such stay so; an escape may be half of a letter, and stays one.
+    return literal if masked == value else json.dumps(masked, ensure_ascii="\\" in literal)
 
 
 def masked_text(text: str) -> str:

@@ -170,24 +170,23 @@ async def note_check(
     *,
     check_due_at: datetime,
     accepted: bool = False,
-    repeat_at: datetime | None = None,
 ) -> None:
     """Note what a look-up gave, and when the next one is due.
 
-    accepted: it need not be asked for again; repeat_at: it is to be asked for then.
+    accepted: it need not be asked for again.
     """
     tenant = checked.submission.tenant
     await session.execute(
         """
         UPDATE charge_operations
            SET check_due_at = $5, check_found = $6, leased_until = NULL,
-               due_at = CASE WHEN $7 THEN NULL ELSE coalesce($8, due_at) END,
+               due_at = CASE WHEN $7 THEN NULL ELSE due_at END,
                last_error = CASE WHEN $7 THEN NULL ELSE last_error END
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
-           AND checks = $9 AND parked IS NULL
+           AND checks = $8 AND parked IS NULL
         """,
         tenant.account_id, tenant.live, checked.order_id, checked.submission.key, check_due_at,
-        found, accepted, repeat_at, checked.checks,
+        found, accepted, checked.checks,
     )  # fmt: skip
 
 

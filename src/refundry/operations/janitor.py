@@ -41,6 +41,8 @@ _LEASE_MARGIN = timedelta(seconds=5)
 _LISTING_LEASE = timedelta(minutes=5)
 # Clocks differ, and what was pending at the last listing may have ended since.
 _OVERLAP = timedelta(days=1)
+# No processor's gateway keeps a request for longer.
+_GIVEN_TIME = timedelta(minutes=2)
 _GONE = "the processor accepted it and does not know it now"
 log = structlog.get_logger("refundry.janitor")
 
@@ -88,6 +90,16 @@ async def check_siblings(desk: Desk, group: Sequence[Claimed]) -> None:
         await _check(desk, sibling)
 
 
+async def repeat_at(desk: Desk, gateway_id: str, due_at: datetime, now: datetime) -> datetime:
+    """When an operation may be repeated. A processor that keeps no keys must have had the time to
+    carry out what we gave up waiting for: the look-up before the repeat would miss it."""
+    try:
+        connector = await desk.connectors.find(gateway_id)
+    except BadCredentials:
+        return due_at
+    return due_at if connector.abilities.repeats_for else max(due_at, now + _GIVEN_TIME)
+
+
 async def rhythm_of(desk: Desk, gateway_id: str) -> Rhythm:
     """When operations of a gateway are looked up."""
     try:
@@ -107,11 +119,9 @@ async def _check(desk: Desk, checked: Checked) -> None:
         case NotFound() if checked.accepted:
             await park(desk.database, asked, _GONE, now)
         case NotFound():
-            # Nobody did it, so it is asked for again, under the same key.
+            # It is asked for again when its repeat is due: a call that we gave up may yet arrive.
             at = rhythm.next_check(checked.checks, now, accepted=False)
-            await check_store.note_check(
-                desk.database, checked, "not known there", check_due_at=at, repeat_at=now
-            )
+            await check_store.note_check(desk.database, checked, "not known there", check_due_at=at)
         case Unknown(error):
             at = rhythm.next_check(checked.checks, now, accepted=checked.accepted)
             await check_store.note_check(

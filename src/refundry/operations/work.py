@@ -293,8 +293,10 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datet
     due_at = next_attempt(submission.attempt, submission.first_attempt_at, now)
     check_at = None
     if claimed.gateway_id is not None:
-        rhythm = await janitor.rhythm_of(_desk(worker), claimed.gateway_id)
+        desk = _desk(worker)
+        rhythm = await janitor.rhythm_of(desk, claimed.gateway_id)
         check_at = rhythm.next_check(0, submission.first_attempt_at, accepted=False)
+        due_at = await janitor.repeat_at(desk, claimed.gateway_id, due_at, now)
     await operations_store.ask_again_later(
         worker.database, claimed, due_at, error, now if flagged else None, check_at
     )

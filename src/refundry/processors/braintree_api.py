@@ -161,17 +161,12 @@ class BraintreeApi:
     def read_event(self, signature: str, payload: str) -> Event:
         """What a webhook says; raises ValueError unless it is signed with our key."""
         try:
-            notification = self._gateway.webhook_notification.parse(signature, payload)
+            return _event(self._gateway.webhook_notification.parse(signature, payload))
         except InvalidSignatureError as error:
             raise ValueError(str(error)) from error
-        except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
-            raise ValueError(f"unreadable: {type(error).__name__}: {error}") from error
-        return Event(
-            str(notification.kind),
-            _time(notification.timestamp) or datetime.min.replace(tzinfo=UTC),
-            str(getattr(getattr(notification, "transaction", None), "id", "")),
-            str(getattr(getattr(notification, "dispute", None), "id", "")),
-        )
+        except Exception as error:
+            # As in `_ask`.
+            raise ValueError(f"unreadable: {type(error).__name__}: {error}"[:300]) from error
 
     def close(self) -> None:
         """Take no more calls."""
@@ -261,6 +256,17 @@ def _dispute(given: Any) -> Dispute:
         currency=str(given.currency_iso_code),
         transaction=str(given.transaction.id),
         reply_by=_time(getattr(given, "reply_by_date", None)),
+    )
+
+
+def _event(given: Any) -> Event:
+    at = _time(given.timestamp)
+    assert at is not None
+    return Event(
+        str(given.kind),
+        at,
+        str(getattr(getattr(given, "transaction", None), "id", "")),
+        str(getattr(getattr(given, "dispute", None), "id", "")),
     )
 
 

@@ -1,4 +1,4 @@
-"""PayPal: refunds of captured payments, and the webhooks on them, each confirmed at the API.
+"""PayPal: captures, voids and refunds, and the webhooks on them, each confirmed at the API.
 
 Sources: PayPal developer docs, "Payments API v2", "Idempotency", "Webhooks API", "Verify webhook
 signature", "Transaction Search API v1".
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from refundry.clock import Clock
-from refundry.domain.charge import Failure, OperationKind
+from refundry.domain.charge import OperationKind
 from refundry.processors.contract import (
     Abilities,
     Captures,
@@ -26,6 +26,7 @@ from refundry.processors.contract import (
     Unknown,
 )
 from refundry.processors.paypal_api import PayPalApi, PayPalCredentials, Refusal
+from refundry.processors.paypal_authorizations import UNPAYABLE, capture_of, look_up, operate
 from refundry.processors.paypal_notices import read_notices
 from refundry.processors.paypal_reading import (
     DONE_ALREADY,
@@ -53,13 +54,10 @@ _REFUND_EVENT = "T1107"
 
 _SCOPES = {
     "https://uri.paypal.com/services/payments/refund": "refund payments",
+    "https://uri.paypal.com/services/payments/payment/authcapture": "capture payments",
     "https://uri.paypal.com/services/reporting/search/read": "search transactions",
     "https://uri.paypal.com/services/disputes/read-seller": "read disputes",
 }
-
-_UNPAYABLE = Failure(
-    "DECIMALS_NOT_SUPPORTED", "PayPal takes whole amounts of this currency only", "declined"
-)
 
 
 class PayPalProcessor:
@@ -67,7 +65,7 @@ class PayPalProcessor:
 
     name = "paypal"
     abilities = Abilities(
-        captures=Captures.NONE,
+        captures=Captures.PARTIAL,
         partial_refunds=True,
         refund_age=_REFUND_AGE,
         repeats_for=_KEYS_KEPT,
@@ -89,32 +87,38 @@ class PayPalProcessor:
         self._clock = clock or Clock()
 
     async def submit(self, submission: Submission) -> Outcome:
-        """Refund a capture, under our id as PayPal-Request-Id, custom_id and invoice_id."""
+        """Ask for an operation, under our id as PayPal-Request-Id; a refund has it as its
+        custom_id and invoice_id too."""
         if submission.kind is OperationKind.AUTHORIZE:
             return InProgress()  # The shop authorises; we are told.
-        if submission.kind is not OperationKind.REFUND or not submission.processor_reference:
-            return Unknown("only a refund of a capture, by its id, can be asked of PayPal")
-        value = payable(submission.amount, submission.currency)
-        if value is None:
-            return Declined(_UNPAYABLE)
-        age = submission.now - submission.first_attempt_at
-        if submission.attempt > 1 and age >= _KEYS_KEPT:
-            found = await self.look_up(submission)
-            if not isinstance(found, NotFound):
-                return found
-        return await self._refund(submission, submission.processor_reference, value)
+        payment = submission.processor_reference
+        if not payment:
+            return Unknown("the payment has no id of PayPal")
+        try:
+            if submission.kind is OperationKind.REFUND:
+                return await self._refund(submission, payment)
+            return await operate(self._api, submission, payment, _KEYS_KEPT)
+        except _FAULTS as error:
+            return Unknown(_words(error))
 
     async def look_up(self, submission: Submission) -> Found:
-        """By PayPal's id of the refund, or by our id among the refunds of the capture's order."""
+        """By PayPal's id of the refund, or by our id among the refunds of the capture's order; a
+        capture or cancel by the state of the authorisation."""
+        payment = submission.processor_reference
+        if not payment:
+            return Unknown("the payment has no id of PayPal")
         try:
+            if submission.kind is not OperationKind.REFUND:
+                return await look_up(self._api, submission, payment)
             if submission.reference:
                 text = await self._api.find_refund(submission.reference)
                 return _read_ours(submission, text)
-            return await self._look_through_order(submission)
-        except Refusal as refusal:
-            return Unknown(f"looked up in vain: {refusal}"[:500])
-        except (OSError, msgspec.DecodeError) as error:
-            return Unknown(f"looked up in vain: {type(error).__name__}: {error}"[:500])
+            capture = await capture_of(self._api, payment)
+            if isinstance(capture, Unknown):
+                return capture
+            return await self._look_through_order(submission, capture)
+        except _FAULTS as error:
+            return Unknown(f"looked up in vain: {_words(error)}"[:500])
 
     async def read_notification(
         self,
@@ -153,43 +157,44 @@ class PayPalProcessor:
         """Take no more calls."""
         self._api.close()
 
-    async def _refund(self, submission: Submission, capture: str, value: str) -> Outcome:
+    async def _refund(self, submission: Submission, payment: str) -> Outcome:
+        value = payable(submission.amount, submission.currency)
+        if value is None:
+            return Declined(UNPAYABLE)
+        capture = await capture_of(self._api, payment)
+        if isinstance(capture, Unknown):
+            return capture
+        age = submission.now - submission.first_attempt_at
+        if submission.attempt > 1 and age >= _KEYS_KEPT:
+            found = await self._look_through_order(submission, capture)
+            if not isinstance(found, NotFound):
+                return found
+        currency = submission.currency.code
         try:
-            text = await self._api.refund(capture, submission.key, value, submission.currency.code)
+            text = await self._api.refund(capture.id, submission.key, value, currency)
         except Refusal as refusal:
-            return await self._refused(submission, refusal)
-        except TimeoutError:
-            return Unknown("no answer in time")
-        except OSError as error:
-            return Unknown(f"{type(error).__name__}: {error}"[:500])
-        try:
-            return _read_ours(submission, text)
-        except msgspec.DecodeError as error:
-            return Unknown(f"unreadable answer: {error}"[:500])
+            return await self._refused(submission, capture, refusal)
+        return _read_ours(submission, text)
 
-    async def _refused(self, submission: Submission, refusal: Refusal) -> Outcome:
+    async def _refused(self, submission: Submission, capture: Capture, refusal: Refusal) -> Outcome:
         """What a refusal means; one that may tell of our own refund is looked up."""
         if issue_of(refusal)[0] not in DONE_ALREADY:
             return read_refusal(refusal)
-        found = await self.look_up(submission)
+        found = await self._look_through_order(submission, capture)
         return read_refusal(refusal) if isinstance(found, NotFound) else found
 
-    async def _look_through_order(self, submission: Submission) -> Found:
-        capture_id = submission.processor_reference
-        if not capture_id:
-            return Unknown("the payment has no capture id of PayPal")
-        capture = msgspec.json.decode(await self._api.find_capture(capture_id), type=Capture)
+    async def _look_through_order(self, submission: Submission, capture: Capture) -> Found:
         order_id = capture.supplementary_data.related_ids.order_id
         if order_id is None:
             return Unknown("the capture belongs to no order, through which its refunds are found")
         order = msgspec.json.decode(await self._api.find_order(order_id), type=Order)
-        refunds = order.refunds_of(capture_id)
+        refunds = order.refunds_of(capture.id)
         ours = [refund for refund in refunds if refund.custom_id == submission.key]
         if len(ours) > 1:
             return Unknown("PayPal has two refunds with our id")
         if ours:
             return read_refund(ours[0])
-        if not refunds and capture.status != "COMPLETED":
+        if not refunds and capture.status not in ("COMPLETED", "PENDING"):
             return Unknown(f"the capture is {capture.status}, but its order shows no refund")
         return NotFound()
 
@@ -236,3 +241,18 @@ def _read_ours(submission: Submission, text: str) -> Outcome:
     if refund.custom_id != submission.key:
         return Unknown("the answer is about another refund")
     return read_refund(refund)
+
+
+# Whatever is no answer of PayPal's that can be read, or is a refusal of a question.
+_FAULTS = (Refusal, OSError, msgspec.DecodeError)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, msgspec.DecodeError):
+        return f"unreadable answer: {error}"[:500]
+    if isinstance(error, Refusal):
+        told = read_refusal(error)
+        return told.error if isinstance(told, Unknown) else str(error)
+    return f"{type(error).__name__}: {error}"[:500]

@@ -19,6 +19,7 @@ from paypalserversdk.configuration import Configuration, Environment, Server  # 
 from paypalserversdk.controllers.base_controller import BaseController  # pyright: ignore
 from paypalserversdk.exceptions.api_exception import ApiException  # pyright: ignore
 from paypalserversdk.http.auth.o_auth_2 import ClientCredentialsAuthCredentials  # pyright: ignore
+from paypalserversdk.models.capture_request import CaptureRequest  # pyright: ignore
 from paypalserversdk.models.money import Money  # pyright: ignore
 from paypalserversdk.models.refund_request import RefundRequest  # pyright: ignore
 from paypalserversdk.paypal_serversdk_client import PaypalServersdkClient  # pyright: ignore
@@ -71,6 +72,31 @@ class PayPalApi:
             "body": body,
         }
         return await self._ask(lambda: self._client.payments.refund_captured_payment(options))
+
+    async def capture(self, authorization: str, key: str, value: str, currency: str) -> str:
+        """Capture an authorisation, for the last time. value: as of `refund`."""
+        amount = cast(Any, Money)(currency_code=currency, value=value)
+        options = {
+            "authorization_id": authorization,
+            "paypal_request_id": key,
+            "prefer": "return=representation",
+            "body": cast(Any, CaptureRequest)(amount=amount, final_capture=True),
+        }
+        return await self._ask(lambda: self._client.payments.capture_authorized_payment(options))
+
+    async def void(self, authorization: str, key: str) -> str:
+        """Give an authorisation up."""
+        options = {
+            "authorization_id": authorization,
+            "paypal_request_id": key,
+            "prefer": "return=representation",
+        }
+        return await self._ask(lambda: self._client.payments.void_payment(options))
+
+    async def find_authorization(self, reference: str) -> str:
+        """An authorisation by PayPal's id."""
+        options = {"authorization_id": reference}
+        return await self._ask(lambda: self._client.payments.get_authorized_payment(options))
 
     async def find_refund(self, reference: str) -> str:
         """A refund by PayPal's id."""

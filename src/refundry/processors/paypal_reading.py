@@ -26,16 +26,23 @@ from refundry.processors.paypal_api import Refusal
 # "Currency codes": these take no decimals.
 EXPONENTS = {"HUF": 0, "TWD": 0}
 
-# "Payments API v2", issues of captures.refund that are about the money and final. Those about the
-# state of the merchant's account may end: they are unknown, and asked again.
+# "Payments API v2", issues of refunds, captures and voids that are about the money and final.
+# Those about the state of the merchant's account may end: they are unknown, and asked again.
 REASONS = {
+    "AUTHORIZATION_ALREADY_CAPTURED": "declined",
+    "AUTHORIZATION_DENIED": "declined",
+    "AUTHORIZATION_EXPIRED": "declined",
+    "AUTHORIZATION_VOIDED": "declined",
     "CAPTURE_FULLY_REFUNDED": "declined",
     "CURRENCY_MISMATCH": "declined",
     "DECIMAL_PRECISION": "declined",
     "DECIMALS_NOT_SUPPORTED": "declined",
+    "MAX_CAPTURE_AMOUNT_EXCEEDED": "declined",
     "MAX_NUMBER_OF_REFUNDS_EXCEEDED": "declined",
     "PARTIAL_REFUND_NOT_ALLOWED": "declined",
     "PAYER_ACCOUNT_LOCKED_OR_CLOSED": "account_closed",
+    "PREVIOUSLY_CAPTURED": "declined",
+    "PREVIOUSLY_VOIDED": "declined",
     "REFUND_AMOUNT_EXCEEDED": "declined",
     "REFUND_AMOUNT_TOO_LOW": "declined",
     "REFUND_CAPTURE_CURRENCY_MISMATCH": "declined",
@@ -102,17 +109,35 @@ class _Supplement(msgspec.Struct, frozen=True):
     related_ids: _Related = _Related()
 
 
+class Authorization(msgspec.Struct, frozen=True):
+    """An authorised payment."""
+
+    id: str
+    status: str
+    amount: Sum
+    supplementary_data: _Supplement = _Supplement()
+
+
+class _Processor(msgspec.Struct, frozen=True):
+    response_code: str | None = None
+
+
 class Capture(msgspec.Struct, frozen=True):
     """A captured payment."""
 
     id: str
     status: str
+    amount: Sum | None = None
+    status_details: _Details = _Details()
+    processor_response: _Processor = _Processor()
+    links: list[Link] = []
     supplementary_data: _Supplement = _Supplement()
 
 
 class Payments(msgspec.Struct, frozen=True):
     """What happened to one unit of an order."""
 
+    captures: list[Capture] = []
     refunds: list[Refund] = []
 
 
@@ -129,7 +154,7 @@ class Order(msgspec.Struct, frozen=True):
     def refunds_of(self, capture: str) -> list[Refund]:
         """The refunds of a capture."""
         every = [refund for unit in self.purchase_units for refund in unit.payments.refunds]
-        return [refund for refund in every if capture_of(refund) == capture]
+        return [refund for refund in every if up_of(refund.links) == capture]
 
 
 class _Issue(msgspec.Struct, frozen=True):
@@ -201,9 +226,9 @@ def minor_units(amount: Sum) -> int | None:
     return to_minor(numeral, currency) if currency and numeral is not None else None
 
 
-def capture_of(refund: Refund) -> str | None:
-    """The capture that a refund is of: where its link "up" leads."""
-    ups = [link.href for link in refund.links if link.rel == "up"]
+def up_of(links: list[Link]) -> str | None:
+    """The id of what a refund or a capture is of: where its link "up" leads."""
+    ups = [link.href for link in links if link.rel == "up"]
     return ups[0].rsplit("/", 1)[-1] if ups else None
 
 
@@ -225,6 +250,28 @@ def read_refund(refund: Refund) -> Outcome:
         case "FAILED" | "CANCELLED" as status:
             words = refund.status_details.reason or Failure().message
             return Declined(Failure(status, words[:500], "unknown"), receipt)
+        case status:
+            return Unknown(f"unknown status {status!r}"[:300])
+
+
+def read_capture(capture: Capture) -> Outcome:
+    """The outcome that a capture's status is."""
+    amount = capture.amount
+    receipt = Receipt(
+        reference=capture.id,
+        code=capture.processor_response.response_code,
+        message=capture.status_details.reason,
+        amount=minor_units(amount) if amount else None,
+        currency=amount.currency_code if amount else None,
+    )
+    match capture.status:
+        case "COMPLETED" | "PARTIALLY_REFUNDED" | "REFUNDED":
+            return Settled(receipt)
+        case "PENDING":
+            return InProgress(receipt=receipt)
+        case "DECLINED" | "FAILED" as status:
+            words = capture.status_details.reason or Failure().message
+            return Declined(Failure(status, words[:500], "declined"), receipt)
         case status:
             return Unknown(f"unknown status {status!r}"[:300])
 
@@ -253,7 +300,7 @@ def read_refusal(refusal: Refusal) -> Outcome:
 
 def listed_refund(refund: Refund) -> ProcessorRefund | None:
     """A refund as the engine takes it; None where something of it is missing."""
-    payment = capture_of(refund)
+    payment = up_of(refund.links)
     amount = minor_units(refund.amount) if refund.amount else None
     if payment is None or refund.amount is None or amount is None or refund.create_time is None:
         return None

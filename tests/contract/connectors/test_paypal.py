@@ -11,6 +11,7 @@ from tests.contract.connectors.runner import run
 from tests.contract.connectors.scenario import Scenario, cases, time_out
 from tests.contract.connectors.stand import Stand, Traits
 from tests.contract.servers import paypal as server
+from tests.contract.servers import paypal_wire as wire
 
 TRAITS = Traits(
     at_once=True,
@@ -27,11 +28,9 @@ TRAITS = Traits(
     },
     failures={"FAILED": "unknown", "CANCELLED": "unknown"},
     late_failures=False,
-    captures=False,
-    cancels=False,
     source_type="payPal",
 )
-CREDENTIALS = PayPalCredentials(server.CLIENT_ID, server.CLIENT_SECRET, server.WEBHOOK_ID)
+CREDENTIALS = PayPalCredentials(wire.CLIENT_ID, wire.CLIENT_SECRET, wire.WEBHOOK_ID)
 
 
 @pytest.fixture

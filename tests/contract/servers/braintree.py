@@ -12,11 +12,11 @@ import re
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Literal
 from urllib.parse import parse_qs
 
-from tests.contract.connectors.stand import Forgery, Held, Plan, Sent, State
+from tests.contract.connectors.stand import Forgery, Held, Plan, Sent
+from tests.contract.servers import braintree_books as books
 from tests.contract.servers import braintree_wire as wire
 from tests.contract.servers.loopback import Answer, Loopback, Request
 
@@ -31,49 +31,6 @@ _FIELDS = {
     "submit_for_settlement": {"amount", "order_id", "descriptor", "api_request_key"},
     "void": {"api_request_key"},
 }
-# "All Validation Errors", 81503: as "10" or "10.00"; no decimals where the currency has none.
-_DIGITS = {"JPY": 0, "KWD": 3}
-
-# "Authorization" and "Settlement".
-RESPONSES = {
-    "2000": "Do Not Honor",
-    "2004": "Expired Card",
-    "2013": "Possible Lost Card",
-    "2047": "Call Issuer. Pick Up Card.",
-    "2057": "Issuer or Cardholder has put a restriction on the card",
-    "2099": "One that came later",
-    "4001": "Settlement Declined",
-    "4018": "PayPal Pending Payments Not Supported",
-    "4025": "Payer Account Is Locked Or Closed",
-}
-
-
-@dataclass(slots=True)
-class Sale:
-    """A sale; amount: minor units."""
-
-    id: str
-    amount: int
-    currency: str
-    status: str
-    order_id: str
-    at: datetime
-    authorized: int
-    captured: bool = False
-
-
-@dataclass(slots=True)
-class Refund:
-    """A refund; amount: minor units. code: of the processor."""
-
-    id: str
-    sale: str
-    amount: int
-    currency: str
-    order_id: str
-    status: str
-    at: datetime
-    code: str = "1002"
 
 
 @dataclass(slots=True)
@@ -86,8 +43,8 @@ class BraintreeServer:
     by_bank: bool = False
     request_keys: bool = False
     search_lags: bool = False
-    sales: dict[str, Sale] = field(default_factory=dict[str, Sale])
-    refunds: dict[str, Refund] = field(default_factory=dict[str, Refund])
+    sales: dict[str, books.Sale] = field(default_factory=dict[str, books.Sale])
+    refunds: dict[str, books.Refund] = field(default_factory=dict[str, books.Refund])
     disputes: dict[str, str] = field(default_factory=dict[str, str])
     complaints: list[str] = field(default_factory=list[str])
     _keys: dict[str, tuple[datetime, dict[str, str], Answer]] = field(
@@ -179,19 +136,19 @@ class BraintreeServer:
             return None
         return answer if before == body else wire.invalid("915232")
 
-    def _wrong_with(self, sale: Sale, action: str, body: dict[str, str]) -> str:
+    def _wrong_with(self, sale: books.Sale, action: str, body: dict[str, str]) -> str:
         """The code of what a request has against the books; empty: nothing."""
         if action == "void":
             waits = sale.status in ("authorized", "submitted_for_settlement")
             return "" if waits else "91504"
         if len(body.get("order_id", "")) > 255:
             return "91501"
-        digits = _digits(sale.currency)
+        digits = books.digits(sale.currency)
         form = r"\d{1,10}" + (rf"(\.\d{{{digits}}})?" if digits else "")
         if re.fullmatch(form, body["amount"]) is None:
             self.complaints.append(f"amount {body['amount']} {sale.currency}")
             return "81503"
-        amount = _minor(body["amount"], sale.currency)
+        amount = books.minor(body["amount"], sale.currency)
         if action == "submit_for_settlement":
             if sale.status != "authorized":
                 return "91507"
@@ -205,12 +162,12 @@ class BraintreeServer:
         }
         return next((code for code, is_wrong in wrong.items() if is_wrong), "")
 
-    def _act(self, sale: Sale, action: str, body: dict[str, str], plan: Plan) -> Answer:
+    def _act(self, sale: books.Sale, action: str, body: dict[str, str], plan: Plan) -> Answer:
         short = 1 if plan.fault == "wrong_amount" else 0
         if action == "void":
             sale.status = "voided"
             return wire.answer(200, self._document(sale.id))
-        amount = _minor(body["amount"], sale.currency) - short
+        amount = books.minor(body["amount"], sale.currency) - short
         if action == "submit_for_settlement":
             sale.status, sale.amount, sale.captured = "submitted_for_settlement", amount, True
             return wire.answer(200, self._document(sale.id))
@@ -219,11 +176,11 @@ class BraintreeServer:
         if plan.end == "declined":
             # "Refund Authorizations": the bank declines at once.
             refund.status, refund.code = "processor_declined", str(plan.code)
-            return wire.declined(self._document(refund.id), RESPONSES[refund.code])
+            return wire.declined(self._document(refund.id), books.RESPONSES[refund.code])
         return wire.answer(201, self._document(refund.id))
 
-    def _enter(self, sale: Sale, amount: int, order_id: str) -> Refund:
-        refund = Refund(
+    def _enter(self, sale: books.Sale, amount: int, order_id: str) -> books.Refund:
+        refund = books.Refund(
             self._id("rf"),
             sale.id,
             amount,
@@ -269,30 +226,30 @@ class BraintreeServer:
         more: dict[str, wire.Value | wire.Fields] = {"refunded-transaction-id": refund.sale}
         if refund.status == "settlement_declined":
             more["processor-settlement-response-code"] = refund.code
-            more["processor-settlement-response-text"] = RESPONSES[refund.code]
+            more["processor-settlement-response-text"] = books.RESPONSES[refund.code]
         else:
             more["processor-response-code"] = refund.code
-            more["processor-response-text"] = RESPONSES.get(refund.code, "Processed")
+            more["processor-response-text"] = books.RESPONSES.get(refund.code, "Processed")
         if refund.status == "settled" and not self.by_bank:
             more["acquirer-reference-number"] = f"7408{refund.id[2:]}"
-        return _transaction(refund, "credit", more)
+        return books.transaction(refund, "credit", more)
 
-    def _sale(self, sale: Sale) -> str:
+    def _sale(self, sale: books.Sale) -> str:
         event: wire.Fields = {
             "timestamp": sale.at,
             "status": "authorized",
-            "amount": _major(sale.authorized, sale.currency),
+            "amount": books.major(sale.authorized, sale.currency),
         }
         history = f"<status-history type='array'>{wire.xml('status-event', event)}</status-history>"
         refunds: dict[str, wire.Value | wire.Fields] = {
             "refund-ids": [one.id for one in self._alive(sale)]
         }
-        shown = _transaction(sale, "sale", refunds)
+        shown = books.transaction(sale, "sale", refunds)
         return shown.replace("</transaction>", f"{history}</transaction>")
 
-    def _alive(self, sale: Sale) -> list[Refund]:
+    def _alive(self, sale: books.Sale) -> list[books.Refund]:
         every = [one for one in self.refunds.values() if one.sale == sale.id]
-        return [one for one in every if _state(one.status) != "failed"]
+        return [one for one in every if books.state(one.status) != "failed"]
 
     def _complain(self, words: str) -> Answer:
         self.complaints.append(words)
@@ -317,7 +274,7 @@ class BraintreeServer:
     def pay(self, amount: int, currency: str, *, captured: bool) -> str:
         """As `SideDoor.pay`."""
         status = "settled" if captured else "authorized"
-        sale = Sale(self._id("sl"), amount, currency, status, "shop-1", self.now, amount)
+        sale = books.Sale(self._id("sl"), amount, currency, status, "shop-1", self.now, amount)
         self.sales[sale.id] = sale
         return sale.id
 
@@ -350,14 +307,14 @@ class BraintreeServer:
             "dispute",
             {
                 "id": reference,
-                "amount-disputed": _major(amount, sale.currency),
-                "amount-won": _major(amount if state == "won" else 0, sale.currency),
+                "amount-disputed": books.major(amount, sale.currency),
+                "amount-won": books.major(amount if state == "won" else 0, sale.currency),
                 "currency-iso-code": sale.currency,
                 "kind": "chargeback",
                 "status": "open" if state == "opened" else state,
                 "reason": "fraud",
                 "reply-by-date": None,
-                "transaction": {"id": payment, "amount": _major(sale.amount, sale.currency)},
+                "transaction": {"id": payment, "amount": books.major(sale.amount, sale.currency)},
             },
         ).replace(
             '<reply-by-date nil="true"/>', '<reply-by-date type="date">2030-01-31</reply-by-date>'
@@ -374,13 +331,13 @@ class BraintreeServer:
         sale = self.sales[payment]
         refunds = [
             Held(one.id, one.sale, one.order_id, "refund", one.amount, one.currency,
-                 _state(one.status))
+                 books.state(one.status))
             for one in self.refunds.values()
             if one.sale == payment
         ]  # fmt: skip
         held = Held(sale.id, sale.id, None, "capture", sale.amount, sale.currency, "pending")
         if sale.captured:
-            refunds.append(replace(held, state=_state(sale.status)))
+            refunds.append(replace(held, state=books.state(sale.status)))
         if sale.status == "voided":
             refunds.append(replace(held, kind="cancel", state="settled"))
         return refunds
@@ -418,36 +375,3 @@ def _faulty(plan: Plan, action: str, answer: Answer) -> Answer | None:
             return wire.invalid(again[action])
         case _:
             return answer
-
-
-def _transaction(one: Sale | Refund, kind: str, more: "dict[str, wire.Value | wire.Fields]") -> str:
-    fields: dict[str, wire.Value | wire.Fields] = {
-        "id": one.id,
-        "status": one.status,
-        "type": kind,
-        "currency-iso-code": one.currency,
-        "amount": _major(one.amount, one.currency),
-        "order-id": one.order_id,
-        "created-at": one.at,
-        **more,
-    }
-    return wire.xml("transaction", fields)
-
-
-def _state(status: str) -> State:
-    if status in ("processor_declined", "settlement_declined", "voided"):
-        return "failed"
-    return "settled" if status == "settled" else "pending"
-
-
-def _digits(currency: str) -> int:
-    return _DIGITS.get(currency, 2)
-
-
-def _minor(value: str, currency: str) -> int:
-    return int(Decimal(value).scaleb(_digits(currency)))
-
-
-def _major(amount: int, currency: str) -> str:
-    digits = _digits(currency)
-    return f"{Decimal(amount).scaleb(-digits):.{digits}f}"

@@ -18,6 +18,8 @@ import aiohttp
 import httpx
 from aiohttp import web
 
+from tests.support.service import ROOT
+
 SECRET_KEY = "sk_test_localstripe"
 KEY_SECONDS = 24 * 3600
 Fault = Literal["none", "silence_before", "silence_after"]
@@ -160,6 +162,7 @@ class LocalStripe:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.contract.servers.localstripe", *options],
             stdout=subprocess.PIPE,
+            cwd=ROOT,
         )
         assert self._process.stdout is not None
         self.url: str = json.loads(self._process.stdout.readline())["url"]

@@ -64,17 +64,17 @@ class Till:
         return found[part.operation_id]
 
     async def later(self, **by: float) -> None:
-        """Let time pass, and do what is due then."""
+        """Let time pass here and there, and do what is due then."""
         await self.shop.advance(timedelta(**by))
+        self.stripe.advance(timedelta(**by).total_seconds())
         await self.shop.settle()
 
     async def tell(self, sent: Sent) -> bool:
         """Bring a notification; whether it was new. Raises Forged."""
         worker = self.shop.worker
         inbox = Inbox(worker.books, worker.settings, worker.connectors)
-        return await gateway_notices.receive(
-            inbox, self.gateway, sent.headers, sent.body, datetime.now(UTC)
-        )
+        now = datetime.fromtimestamp(self.stripe.books.now, UTC)
+        return await gateway_notices.receive(inbox, self.gateway, sent.headers, sent.body, now)
 
     async def tell_all(self) -> None:
         """Bring what the processor has to tell."""

@@ -1,5 +1,5 @@
 -- Accounts at payment processors, and what is known of each operation there.
--- docs/decisions/0040-gateways.md tells why an operation keeps the gateway it was asked through.
+-- docs/decisions/0039-gateways.md tells why an operation keeps the gateway it was asked through.
 
 CREATE TABLE gateways (
     account_id          text NOT NULL REFERENCES accounts,

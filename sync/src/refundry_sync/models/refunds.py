@@ -135,6 +135,18 @@ class PreviewLeftOut(Part, frozen=True):
     type: str | None = None
 
 
+class PreviewApproval(Part, frozen=True):
+    """Why a refund would wait for somebody else's approval.
+
+    rule: per_refund, per_day or no_limit.
+    """
+
+    rule: str
+    message: str
+    limit: Decimal | None = None
+    spent: Decimal | None = None
+
+
 class RefundPreview(Resource, frozen=True):
     """What a refund would come to, if it were asked for now. Refundry's own operation."""
 
@@ -152,6 +164,7 @@ class RefundPreview(Resource, frozen=True):
     charges: tuple[PreviewCharge, ...] = ()
     not_included: tuple[PreviewLeftOut, ...] = ()
     uncovered_amount: Decimal = ZERO
+    approval: PreviewApproval | None = None
     live_mode: bool | None = None
 
 
