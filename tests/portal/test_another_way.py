@@ -183,3 +183,42 @@ def test_a_pending_refund_offers_no_other_way(api: Api, admin: Visitor) -> None:
     assert not admin.get(page_of(made)).has("pay-another-way")
     fields = {"csrf_token": admin.csrf(), "form_token": "x", "way": "by_hand", "reason": "x"}
     assert "has not failed" in admin.post(f"{page_of(made)}/another-way", fields).text
+
+
+def test_the_api_pays_another_way_once_for_each_key(api: Api, account: Account) -> None:
+    first = failed(api)
+    path = f"/refundry/v1/refunds/{first['id']}/another-way"
+    body = {"way": "bank_transfer", "reason": "The card is closed."}
+    key = str(uuid.uuid4())
+    made = expect(api.post(path, body, headers={"Idempotency-Key": key}), 201)
+    assert (made["replaces"], made["payoutWay"]) == (first["id"], "bank_transfer")
+    assert made["state"] == "pending_information"
+    assert made["tokenInformation"]["token"]
+    assert expect(api.post(path, body, headers={"Idempotency-Key": key}), 201) == made
+    refused = api.post(path, {"way": "retry", "reason": "again"})
+    assert refused.status_code == 409
+    assert made["id"] in refused.text
+    assert api.post(path, {"way": "cheque", "reason": "x"}).status_code == 400
+    assert api.post(path, {"way": "by_hand"}).status_code == 400
+    assert api.post("/refundry/v1/refunds/re_none/another-way", body).status_code == 404
+    assert "refund.another_way" in {action for _, action, _ in account.audited()}
+
+
+def test_the_api_retries(api: Api) -> None:
+    first = failed(api)
+    path = f"/refundry/v1/refunds/{first['id']}/another-way"
+    made = expect(api.post(path, {"way": "retry", "reason": "The bank was down."}), 201)
+    assert (made["state"], made["replaces"]) == ("pending", first["id"])
+    assert "payoutWay" not in made
+    settle(api)
+    assert expect(api.get(f"/refunds/{made['id']}"))["state"] == "failed"
+
+
+def test_keys_that_need_approvals_pay_no_other_way(
+    service: Service, api: Api, account: Account
+) -> None:
+    first = failed(api)
+    key = account.create_key(kind="restricted", permissions={"refunds": "read"})
+    path = f"/refundry/v1/refunds/{first['id']}/another-way"
+    body = {"way": "by_hand", "reason": "cash"}
+    assert service.api(key).post(path, body).status_code == 403

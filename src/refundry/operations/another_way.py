@@ -26,16 +26,18 @@ from refundry.refunds.store import NewRefund, StoredRefund
 from refundry.refunds.wire import refund_view
 from refundry.tenant import Tenant
 
+RETRY = "retry"
+"""What a way is called that goes through the same payment again."""
 AlongWith = Callable[[Tx, str], Awaitable[None]]
 """What goes into the transaction besides it; takes the id of the refund that was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnotherWay:
-    """How a failed refund is to be paid, who says so, and why. now: on the clock of its mode;
-    real_now: of the machine."""
+    """How a failed refund is to be paid, who says so, and why. way: None for a retry through the
+    same payment. now: on the clock of its mode; real_now: of the machine."""
 
-    way: Way
+    way: Way | None
     reason: str
     actor: Actor
     now: datetime
@@ -52,8 +54,9 @@ async def pay_another_way(
 ) -> str:
     """Make a refund in the place of a failed one; gives its id.
 
-    To a bank account: it waits for the shopper's details. The other ways: it has succeeded at once,
-    as its payment is nobody's to be asked for. Raises NotFound and Refused.
+    To a bank account: it waits for the shopper's details. As store credit or by hand: it has
+    succeeded at once, as its payment is nobody's to be asked for. A retry waits for its processor
+    like any refund. Raises NotFound and Refused.
     """
     assert asked.reason
     known = await store.find_refund(books.database, tenant, refund_id)
@@ -65,7 +68,9 @@ async def pay_another_way(
         stored = await lock_or_refuse(tx, tenant, order_id)
         chain = await find_chain(tx, tenant, refund_id)
         made = await _make(tx, tenant, required(stored), chain, asked)
-        ledger = await _begin(tx, books, tenant, made, asked)
+        ledger = Ledger(books, {})
+        if asked.way is not None:
+            ledger = await _begin(tx, books, tenant, made, asked)
         await _note(tx, tenant, chain, made.refund, asked)
         if along is not None:
             await along(tx, made.refund.id)
@@ -125,7 +130,7 @@ async def _mark(
         UPDATE charge_operations SET way = $5, note = $6
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = ANY ($4::text[])
         """,
-        tenant.account_id, tenant.live, order_id, operation_ids, asked.way.value, asked.note,
+        tenant.account_id, tenant.live, order_id, operation_ids, asked.way, asked.note,
     )  # fmt: skip
 
 
@@ -134,7 +139,7 @@ async def _note(tx: Tx, tenant: Tenant, chain: Chain, made: Refund, asked: Anoth
     if chain.paid_after_all:
         for refund in (chain.first, *chain.replacements):
             await note_dealt_with(tx, tenant, refund, f"recorded as {made.id}, {asked.note}")
-    after = {"way": asked.way.value, "reason": asked.reason, "replaces": chain.first.id}
+    after = {"way": asked.way or RETRY, "reason": asked.reason, "replaces": chain.first.id}
     for change in (
         Change("refund.another_way", "refund", chain.first.id, None,
                {**after, "refund": made.id}, tenant.live),

@@ -277,7 +277,11 @@ class Refund(Struct, rename="camel"):
     ] = UNSET
     metadata: Annotated[Shown[ShownMetadata], about("Left out while empty.")] = UNSET
     needs_attention: Annotated[
-        Shown[bool], about("`true` where its outcome stays unknown and an operator must look.")
+        Shown[bool],
+        about(
+            "`true` where its outcome stays unknown, or it may have been paid although it failed,"
+            " and an operator must look."
+        ),
     ] = UNSET
     replaces: Annotated[
         Shown[str], about("The refund that failed and in whose place this one was made.")
