@@ -146,7 +146,7 @@ def test_a_payout_after_all_is_shouted_about(
     page = admin.get(page_of(first))
     assert page.read("paid-after-all").startswith("This may have been paid twice.")
     assert "says that it was paid after all" in page.read("timeline")
-    assert expect(api.get(f"/refunds/{first['id']}"))["needsAttention"] is True
+    assert expect(api.get(f"/refunds/{first['id']}")) == first, "what failed stays as it is"
     assert expect(api.get(f"/refunds/{made}"))["needsAttention"] is True
     fields = {"csrf_token": row["csrf_token"], "note": "ana took the credit back"}
     done = admin.post(f"{page_of(first)}/dealt-with", fields)

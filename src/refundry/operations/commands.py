@@ -22,7 +22,7 @@ from refundry.domain.refund import Refund, RefundState
 from refundry.errors import required
 from refundry.ids import new_ordered_uuid, new_uuid
 from refundry.metrics import observe_refund
-from refundry.operations.twice import note_paid_after_all
+from refundry.operations.twice import note_paid_after_all, stop_if_paid
 from refundry.orders.recording import Recording, Rendered
 from refundry.orders.store import OrderKey, StoredOrder, lock_order, lock_orders, order_key
 from refundry.processors.contract import Declined, NeedsInformation, Settled
@@ -250,6 +250,10 @@ async def submit_refunds(
             for group in [refunds] if window else [[refund] for refund in refunds]:
                 _submit(ledger, key, group, orders[key])
         await ledger.write(tx)
+        for key, refunds in due.items():
+            for each in refunds:
+                tenant = Tenant(key[0], key[1])
+                await stop_if_paid(tx, tenant, ledger.now(each).refund, orders[key])
         return sum(map(len, due.values())), ledger
 
     count, ledger = await books.database.run(work)

@@ -7,11 +7,10 @@ import msgspec
 from refundry.db.database import Tx
 from refundry.domain import settlement
 from refundry.domain.event import Change
-from refundry.domain.refund import Refund, RefundState
+from refundry.domain.refund import RefundState
 from refundry.operations.commands import Books, Ledger, waiting_members
-from refundry.operations.twice import stop
+from refundry.operations.twice import stop_if_paid
 from refundry.orders.store import lock_order, order_key
-from refundry.refunds.replacing import find_chain
 from refundry.refunds.store import find_refund
 from refundry.sealing import Vault
 from refundry.tenant import Tenant
@@ -58,7 +57,7 @@ async def give_information(
         ids = [record.id for record in records]
         await _queue(tx, tenant, order_id, ids, sealed, now)
         for member in members:
-            await _stop_if_paid(tx, tenant, member.refund, now)
+            await stop_if_paid(tx, tenant, member.refund, now)
         return ledger
 
     ledger = await books.database.run(work)
@@ -69,15 +68,6 @@ async def give_information(
 
 def _waits(state: RefundState) -> bool:
     return state is RefundState.PENDING_INFORMATION
-
-
-async def _stop_if_paid(tx: Tx, tenant: Tenant, refund: Refund, now: datetime) -> None:
-    """Where what it stands for was paid after all, a person decides before it is paid again."""
-    if refund.replaces is None:
-        return
-    chain = await find_chain(tx, tenant, refund.id)
-    if chain.paid_after_all:
-        await stop(tx, tenant, refund, now)
 
 
 async def _queue(

@@ -73,6 +73,15 @@ async def stop(tx: Tx, tenant: Tenant, refund: Refund, now: datetime) -> None:
     await _flag(tx, tenant, refund, now)
 
 
+async def stop_if_paid(tx: Tx, tenant: Tenant, refund: Refund, now: datetime) -> None:
+    """Where what it stands for was paid after all, a person decides before it is paid again."""
+    if refund.replaces is None:
+        return
+    chain = await find_chain(tx, tenant, refund.id)
+    if chain.paid_after_all:
+        await stop(tx, tenant, refund, now)
+
+
 async def doubts_of(session: Session, tenant: Tenant, refund: Refund) -> list[Doubt]:
     """What processors say of records of a refund that failed, the first word first."""
     rows = await session.fetch(

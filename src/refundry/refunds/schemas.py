@@ -279,8 +279,8 @@ class Refund(Struct, rename="camel"):
     needs_attention: Annotated[
         Shown[bool],
         about(
-            "`true` where its outcome stays unknown, or it may have been paid although it failed,"
-            " and an operator must look."
+            "`true` where its outcome stays unknown, or it may be paid twice, and an operator"
+            " must look."
         ),
     ] = UNSET
     replaces: Annotated[

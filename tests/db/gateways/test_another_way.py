@@ -223,6 +223,18 @@ async def test_what_was_not_paid_yet_is_stopped_by_a_late_success(till: Till) ->
     assert await findings(shop.database) == []
 
 
+async def test_a_retry_that_was_not_sent_yet_is_stopped_too(till: Till) -> None:
+    _, first = await given_up(till)
+    made = await retry(till, first)
+    await pays_late(till, first)
+    asked = till.stripe.asked()
+    await till.later(days=2)
+    assert till.stripe.asked() == asked
+    made = await till.refund(made.id)
+    assert (made.state, made.needs_attention) == (RefundState.PENDING, True)
+    assert (await till.standing(made)).parked is not None
+
+
 async def test_what_was_paid_after_all_can_only_be_recorded(till: Till) -> None:
     _, first = await given_up(till)
     await pays_late(till, first)
