@@ -214,7 +214,7 @@ def test_the_api_retries(api: Api) -> None:
     assert expect(api.get(f"/refunds/{made['id']}"))["state"] == "failed"
 
 
-def test_keys_that_need_approvals_pay_no_other_way(
+def test_a_key_that_only_reads_pays_no_other_way(
     service: Service, api: Api, account: Account
 ) -> None:
     first = failed(api)
