@@ -18,7 +18,7 @@ from refundry.refunds.store import StoredRefund, find_refund
 _LONGEST_REASON = 500
 
 
-async def post_another_way(call: Call) -> Answer:
+async def pay_refund_another_way(call: Call) -> Answer:
     """Pay a refund that failed again or in another way."""
     asked = _read(call)
     if call.key.needs_approval:
@@ -30,12 +30,12 @@ async def post_another_way(call: Call) -> Answer:
         made = required(await find_refund(tx, call.tenant, made_id))
         if call.receipt is not None:
             sealed = made.sealed_token is not None
-            await call.receipt.store(tx, 201, _shown(call, made), sealed=sealed)
+            await call.receipt.store(tx, 200, _shown(call, made), sealed=sealed)
 
     made_id = await pay_another_way(books, call.tenant, call.path["id"], asked, along)
     call.services.wake()
     made = required(await find_refund(call.database, call.tenant, made_id))
-    return Answer(201, _shown(call, made), sealed=made.sealed_token is not None)
+    return Answer(200, _shown(call, made), sealed=made.sealed_token is not None)
 
 
 def _read(call: Call) -> AnotherWay:
@@ -57,9 +57,9 @@ def _shown(call: Call, made: StoredRefund) -> bytes:
 
 
 ANOTHER_WAY = Operation(
-    "POST", "/refundry/v1/refunds/{id}/another-way", post_another_way,
-    "Pay a failed refund another way", "Refunds", Refund, resource="refunds", status=201,
-    body=schemas.AnotherWay, refusals=(409,),
+    "POST", "/refundry/v1/refunds/{id}/another-way", pay_refund_another_way,
+    "Pay a failed refund another way", "Refunds", Refund, resource="refunds",
+    subject=Refund, body=schemas.AnotherWay, refusals=(409,),
     description="Makes a refund of the same amount in the place of one that failed or expired,"
     " which stays so for good. `retry` goes through the same payment again; `bank_transfer` waits"
     " for the shopper's bank details; `store_credit` and `by_hand` record what is paid elsewhere,"
