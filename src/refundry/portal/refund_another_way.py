@@ -92,8 +92,9 @@ def doubt_steps(replacing: Replacing) -> list[Step]:
 
 async def post_another_way(visit: Visit) -> Answer:
     """Pay a failed refund in another way, once."""
-    refund_id, token = visit.path["id"], visit.form.text("form_token")
-    way, reason = visit.form.text("way"), visit.form.text("reason", 500)
+    refund_id = (await _found(visit)).id
+    token, way = visit.form.text("form_token"), visit.form.text("way")
+    reason = visit.form.text("reason", 500)
     if not token or way not in set(Way):
         raise Wrong("Choose how it is to be paid.")
     known = await find_form(visit.database, visit.user, token)
@@ -119,17 +120,22 @@ async def post_another_way(visit: Visit) -> Answer:
 
 async def post_dealt_with(visit: Visit) -> Answer:
     """Say what was done about a payout after all."""
-    note = visit.form.text("note", 500)
-    stored = await find_refund(visit.database, visit.tenant, visit.path["id"])
-    if stored is None:
-        raise NotFound("Refund", visit.path["id"])
+    refund, note = await _found(visit), visit.form.text("note", 500)
     if not note:
         raise Wrong("Say what you did about it.")
-    refund, text = stored.refund, f"{visit.user.email}: {note}"
+    text = f"{visit.user.email}: {note}"
     if not await visit.database.run(lambda tx: note_dealt_with(tx, visit.tenant, refund, text)):
         raise Wrong("Nothing waits for you here: somebody has dealt with it.")
     await note_done(visit, "refund.paid_after_all", "refund", refund.id, None, {"note": note})
     return visit.go(f"/dashboard/refunds/{refund.id}", done="saved")
+
+
+async def _found(visit: Visit) -> Refund:
+    """The refund of the page. Raises NotFound."""
+    stored = await find_refund(visit.database, visit.tenant, visit.path["id"])
+    if stored is None:
+        raise NotFound("Refund", visit.path["id"])
+    return stored.refund
 
 
 PAGES = (
