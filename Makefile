@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test lint check audit bench bench-scale bench-growth bench-bloat \
+.PHONY: help setup serve demo-shop test lint check audit bench bench-scale bench-growth bench-bloat \
   bench-pages faults fuzz soak soak-sync simulate \
   stress browser screenshots clean
 
@@ -32,11 +32,15 @@ $(DEV): $(RUN) sync/pyproject.toml
 serve: $(RUN) ## Run the service on 127.0.0.1:8080
 	@exec $(BIN)/refundry serve
 
+demo-shop: $(DEV) ## Refundry and a shop of django-oscar beside it, until Ctrl-C
+	@exec $(BIN)/python sync/demo/run.py $(DEMO)
+
 browser: ## Install Chromium and fonts from Debian for the tests of the dashboard, as root
 	@tools/install_browser.sh
 
 screenshots: $(DEV) browser ## Make the pictures of docs/images again
 	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tests.oscar.screenshots
 
 test: $(DEV) ## Run the tests
 	$(BIN)/python -m pytest -m 'not check and not faults'

@@ -4,6 +4,7 @@ The money is gone already, so nothing is sent: a refund is made that says so, al
 its amount, with the processor's reference. Where the books do not allow it, a person decides.
 """
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -38,6 +39,8 @@ from refundry.refunds.commands import RefundRequest, planned
 from refundry.refunds.store import StoredRefund
 
 REASON = "refunded_at_processor"
+# Of our operations. A shop's own reference in its place is no word of ours.
+_OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 log = structlog.get_logger("refundry.external")
 
 
@@ -58,9 +61,8 @@ async def hear_refund(
     )
     if known is not None:
         return await hear_outcome(books, gateway, known, refund.outcome, now)
-    if isinstance(refund.outcome, Declined) or refund.key is not None:
-        # It moved nothing, or we made it in a life that this database does not know of.
-        return False if isinstance(refund.outcome, Declined) else None
+    if isinstance(refund.outcome, Declined):
+        return False  # It moved nothing.
     charges = await external_store.charges_of_payment(
         books.database, gateway.tenant, refund.payment
     )
@@ -100,6 +102,8 @@ async def _adopt(
         return False
     order_id = charges[0][0]
     try:
+        if _OURS.fullmatch(refund.key or ""):
+            raise _Conflict(f"it carries {refund.key}, an operation that is not known here")
         if len(charges) > 1:
             raise _Conflict(f"{len(charges)} charges have the payment {refund.payment}")
         await _make(books, gateway, refund, charges[0], first_check, now)

@@ -175,6 +175,8 @@ async def list_due(desk: Desk, books: Books) -> int:
 
 async def _list(desk: Desk, books: Books, gateway: Gateway, rhythm: Rhythm, now: datetime) -> None:
     connector = await desk.connectors.find(gateway.id)
+    if not connector.abilities.lists:
+        return
     since = (gateway.listed_until or gateway.created_at) - _OVERLAP
     async for refund in connector.refunds_since(since):
         try:

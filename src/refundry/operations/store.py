@@ -92,14 +92,21 @@ async def claim_operations(
         RETURNING o.account_id, o.live, o.order_id, o.id, o.seq, o.kind, o.charge_id,
                   o.amount_minor, o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
                   c.processor_reference, c.source_type, c.trigger, o.sealed_bank_details,
-                  o.gateway_id, o.processor_reference AS reference
+                  o.gateway_id, o.processor_reference AS reference,
+                  CASE WHEN o.kind = 'cancel' AND o.gateway_id IS NOT NULL THEN c.amount_minor - (
+                      SELECT coalesce(sum(x.amount_minor), 0) FROM charge_operations x
+                       WHERE x.account_id = o.account_id AND x.live = o.live
+                         AND x.order_id = o.order_id AND x.charge_id = o.charge_id
+                         AND x.kind IN ('capture', 'cancel')
+                         AND x.state IN ('pending', 'complete') AND x.id <> o.id)
+                  END::bigint AS rest
         """,
         now, now + lease, account_id, limit, list(without_orders),
     )  # fmt: skip
     return [_claimed(row, now) for row in rows]
 
 
-def submission_of(row: Record) -> Submission:
+def submission_of(row: Record, rest: int | None = None) -> Submission:
     """The operation of a row that was claimed, as its processor is asked for it."""
     return Submission(
         key=row["id"],
@@ -115,11 +122,12 @@ def submission_of(row: Record) -> Submission:
         now=row["now"],
         attempt=row["attempts"],
         reference=row["reference"],
+        rest=rest,
     )
 
 
 def _claimed(row: Record, now: datetime) -> Claimed:
-    submission = submission_of(row)
+    submission = submission_of(row, row["rest"])
     waited, shift = row["now"] - row["due_at"], row["now"] - now
     sealed, gateway_id = row["sealed_bank_details"], row["gateway_id"]
     return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed, gateway_id)

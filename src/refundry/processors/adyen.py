@@ -103,6 +103,7 @@ class AdyenProcessor:
             arn=False,
             asynchronous=True,
             bank_detail_refunds=False,
+            lists=False,
             exponents=EXPONENTS,
         )
         self._credentials = credentials
@@ -126,6 +127,8 @@ class AdyenProcessor:
         request = self._request(submission)
         if request is None:
             return Declined(_UNPAYABLE)
+        if submission.rest not in (None, submission.amount):
+            return Declined(_ALL_OR_NOTHING)
         modify = self._modify(submission.kind)
         try:
             answer = await self._threads.call(lambda: modify(request, payment, submission.key))
@@ -221,6 +224,10 @@ class AdyenProcessor:
 # OSErrors), and what it trips over in an answer that is not the object it expects.
 _FAULTS = (Adyen.AdyenError, OSError, ValueError, TypeError, AttributeError, KeyError)
 
+# "Cancel a payment" knows no amount: all that is not captured yet would go.
+_ALL_OR_NOTHING = Failure(
+    "all_or_nothing", "Adyen cancels all that is authorised, or nothing", "declined"
+)
 _UNPAYABLE = Failure(
     "amount_not_payable",
     "Adyen counts this currency in larger units than the amount has",

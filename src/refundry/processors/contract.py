@@ -17,7 +17,8 @@ class Submission:
 
     first_attempt_at, now: on the clock of the operation's mode. bank_details: of a refund whose
     shopper has given them. trigger: what the sandbox is told to do. processor_reference: of the
-    payment; reference: of this operation, once the processor has given it one.
+    payment; reference: of this operation, once the processor has given it one. rest: of a cancel,
+    what of the payment is neither captured nor given up otherwise, this operation included.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Submission:
     attempt: int
     bank_details: dict[str, str] | None = field(default=None, repr=False)
     reference: str | None = None
+    rest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Abilities:
     refund_age: after which a payment cannot be refunded any more; None: no limit is known.
     repeats_for: how long the processor keeps a request's idempotency key; zero: not at all, so
     that a look-up must come before every repeat. exponents: of currencies whose minor units it
-    counts unlike ISO 4217. asynchronous: whether a refund may end later than its answer.
+    counts unlike ISO 4217. asynchronous: whether a refund may end later than its answer. lists:
+    whether it can list its refunds.
     """
 
     captures: Captures
@@ -130,6 +133,7 @@ class Abilities:
     arn: bool
     asynchronous: bool
     bank_detail_refunds: bool
+    lists: bool = True
     exponents: Mapping[str, int] = field(default_factory=dict[str, int])
 
 

@@ -101,6 +101,18 @@ async def test_a_payment_without_a_reference_is_unknown(
     assert isinstance(await processor.submit(asked), Unknown)
 
 
+async def test_a_part_is_not_cancelled_as_adyen_would_give_up_all(
+    processor: AdyenProcessor, books: server.AdyenServer
+) -> None:
+    payment = books.pay(1000, "EUR", captured=False)
+    part = replace(submission("cancel-1", payment, 400), kind=OperationKind.CANCEL, rest=1000)
+    outcome = await processor.submit(part)
+    assert isinstance(outcome, Declined)
+    assert outcome.failure.code == "all_or_nothing"
+    assert books.asked() == 0
+    assert isinstance(await processor.submit(replace(part, rest=400)), InProgress)
+
+
 async def test_a_look_up_never_says_that_nothing_was_done(processor: AdyenProcessor) -> None:
     asked = submission(OperationKind.REFUND, 1000, "PSP000000000001A")
     assert isinstance(await processor.look_up(asked), Unknown)

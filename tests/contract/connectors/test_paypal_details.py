@@ -147,6 +147,19 @@ async def test_another_refund_is_not_taken_for_ours(
     assert isinstance(await processor.look_up(replace(asked, reference=None)), NotFound)
 
 
+async def test_a_duplicate_invoice_id_is_looked_into(
+    books: server.PayPalServer, processor: PayPalProcessor
+) -> None:
+    """Where the account blocks them: our own refund is found, though its key was forgotten."""
+    books.blocks = True
+    payment = books.pay(1000, "EUR", captured=True)
+    asked = submission(OperationKind.REFUND, 400, payment)
+    await processor.submit(asked)
+    books.advance(timedelta(days=46).total_seconds())
+    assert isinstance(await processor.submit(asked), Settled)
+    assert len(books.held(payment)) == 1
+
+
 async def test_a_capture_without_an_order_cannot_be_looked_through(
     books: server.PayPalServer, processor: PayPalProcessor
 ) -> None:

@@ -101,7 +101,7 @@ class Kept:
 
 @dataclass(slots=True)
 class AdyenServer:
-    """The books, and the side door. `url` once it serves."""
+    """The books, and the side door."""
 
     payments: dict[str, Payment] = field(default_factory=dict[str, Payment])
     modifications: list[Modification] = field(default_factory=list[Modification])
@@ -195,7 +195,12 @@ class AdyenServer:
         done = Modification(
             self._reference(), payment, _KINDS[action], body["reference"], value, paid.currency
         )
+        # "Refund": more than is left of the payment is accepted, and fails.
+        left = paid.amount - sum(one.amount for one in self._alive(payment))
         self.modifications.append(done)
+        if done.kind == "refund" and value > left:
+            done.state = "failed"
+            self._tell(done, "REFUND", "false", "Insufficient balance on payment")
         answer = {
             "merchantAccount": MERCHANT,
             "paymentPspReference": payment,
@@ -206,6 +211,10 @@ class AdyenServer:
         if action != "cancels":
             answer |= {"amount": {"value": value, "currency": paid.currency}}
         return _json(201, answer)
+
+    def _alive(self, payment: str) -> list[Modification]:
+        refunds = [one for one in self.modifications if one.kind == "refund"]
+        return [one for one in refunds if one.payment == payment and one.state != "failed"]
 
     def _faulty(self, plan: Plan, answer: Answer) -> Answer | None:
         match plan.fault:
@@ -245,8 +254,7 @@ class AdyenServer:
     def pay(self, amount: int, currency: str, *, captured: bool) -> str:
         """As `SideDoor.pay`."""
         psp_reference = self._reference()
-        reference = f"order-{psp_reference}"
-        theirs = amount * _UNITS.get(currency, 1)
+        theirs, reference = amount * _UNITS.get(currency, 1), f"order-{psp_reference}"
         self.payments[psp_reference] = Payment(theirs, currency, captured, reference)
         return psp_reference
 

@@ -31,8 +31,10 @@ Doc = dict[str, Any]
 
 @dataclass(slots=True)
 class PayPalServer:
-    """The books, and the side door."""
+    """The books, and the side door. blocks: whether the account blocks invoice ids that were used,
+    which is a setting of the merchant's."""
 
+    blocks: bool = False
     authorizations: dict[str, books.Authorization] = field(
         default_factory=dict[str, books.Authorization]
     )
@@ -161,7 +163,8 @@ class PayPalServer:
         currency = body["amount"]["currency_code"]
         if currency != capture.currency:
             return "REFUND_CAPTURE_CURRENCY_MISMATCH"
-        if any(refund.invoice_id == body.get("invoice_id") for refund in self.refunds.values()):
+        used = {refund.invoice_id for refund in self.refunds.values()}
+        if self.blocks and body.get("invoice_id") in used:
             return "DUPLICATE_INVOICE_ID"
         left = capture.amount - self._refunded(capture)
         if left == 0:

@@ -1,5 +1,6 @@
 """What processors tell by themselves, through gateways."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from refundry.domain.order import OrderState
 from refundry.domain.refund import RefundState
 from refundry.operations import external_store
-from refundry.processors.contract import Forged
+from refundry.operations.adopting import hear_refund
+from refundry.processors.contract import Forged, ProcessorRefund, Settled
 from tests.contract.connectors.stand import Plan
 from tests.db.gateways.till import Till
 from tests.support.books import findings
@@ -112,3 +114,23 @@ async def test_disputes_are_heard_from_opening_to_loss(till: Till) -> None:
     after = await till.shop.order(order)
     assert after.state is not OrderState.DISPUTE
     assert after.refunded == 2701
+
+
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [
+        ("the shop's own 4711", "adopted"),
+        ("01a1ff06-431f-709a-a3c5-e68af7a2a537", "conflict"),
+    ],
+)
+async def test_only_our_own_reference_makes_a_refund_ours(till: Till, key: str, state: str) -> None:
+    order, payment = await till.sold_with_payment()
+    now = datetime.now(UTC)
+    refund = ProcessorRefund("re_of_another", payment, key, 100, "USD", now, Settled())
+    books = till.shop.worker.books
+    for _ in range(2):
+        await hear_refund(books, till.gateway, refund, timedelta(hours=1), now)
+    found = await external_store.find(till.shop.database, till.gateway, "re_of_another")
+    assert found is not None
+    assert found.state == state
+    assert (await till.shop.order(order)).refunded == (100 if state == "adopted" else 0)

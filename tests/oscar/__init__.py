@@ -1,0 +1,1 @@
+"""The shop's side in django-oscar: its mapping, and a real shop in a real browser."""
