@@ -142,8 +142,8 @@ def _expected(
         return ""
     sent = [operation.updated_at for operation in operations_of(order.order, refund)]
     types = [order.order.charge(part.charge_id).source_type for part in refund.parts]
-    if refund.way in SOURCE_OF_WAY:
-        types = [SOURCE_OF_WAY[refund.way]]
+    if refund.way is not None and (source := SOURCE_OF_WAY.get(refund.way)):
+        types = [source]
     day = arrives_by(types, max(sent, default=refund.created_at).date())
     today = (visit.services.clock.now() + shift).date()
     if day < today:
