@@ -32,6 +32,7 @@ from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
 from refundry.idempotency import Releases
 from refundry.metrics import observe_request, render
+from refundry.operations.another_way_routes import ANOTHER_WAY
 from refundry.operations.routes import ADVANCE, GATEWAY_NOTIFICATIONS, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.bodies import OrderBodies
@@ -69,7 +70,7 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     clock = (ADVANCE,) if settings.test_clock else ()
     return (
         *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
-        *TOKENS,
+        ANOTHER_WAY, *TOKENS,
         *clock,
     )  # fmt: skip
 

@@ -37,6 +37,7 @@ ROWS: Mapping[str, frozenset[str]] = {
     "people": frozenset({"administrator", "user_manager"}),
     "audit log": frozenset({"administrator"}),
     "approve": frozenset({"administrator", "finance_manager"}),
+    "another way": frozenset({"administrator", "finance_manager"}),
     "limits": frozenset({"administrator"}),
     "anybody": frozenset(ROLES),
 }
@@ -45,7 +46,8 @@ PLACES = (
     (r"(GET|POST) (/|/start|/login|/logout|/mode|/password/.+|/profile.*|/static/.+)?", "anybody"),
     (r"GET /\{rest:path\}", "anybody"),
     (r"\S+ /orders/\{id\}/refunds.*", "refund"),
-    (r"POST /refunds/\{id\}/(metadata|mark)", "refund"),
+    (r"POST /refunds/\{id\}/(metadata|mark|check)", "refund"),
+    (r"POST /refunds/\{id\}/(another-way|dealt-with)", "another way"),
     (r"\S+ /orders/\{id\}/(returns|fulfill|cancel|retry)(/.*)?", "returns and items"),
     (r"\S+ /returns/\{id\}/accept.*", "returns and items"),
     (r"\S+ /orders/\{id\}/disputes.*", "disputes"),

@@ -31,8 +31,8 @@ class Standing:
     """What is known of an operation at its processor, for people.
 
     error: why its outcome is unknown; attempts: how often it was asked for, next_attempt: when
-    again; found: what the last look-up gave. parked: what a person has to decide. Times are on
-    the clock of its mode.
+    again; found: what the last look-up gave. parked: what a person has to decide. paid: whether it
+    ended so. Times are on the clock of its mode.
     """
 
     operation_id: str
@@ -50,6 +50,7 @@ class Standing:
     found: str | None
     parked: str | None
     pending: bool
+    paid: bool
 
 
 async def claim_checks(
@@ -213,7 +214,8 @@ async def standings(
         """
         SELECT o.id, g.name AS gateway, g.processor, o.processor_reference, o.processor_code,
                o.processor_message, o.arn, o.attempts, o.due_at, o.last_error, o.checked_at,
-               o.check_due_at, o.check_found, o.parked, o.state = 'pending' AS pending
+               o.check_due_at, o.check_found, o.parked, o.state = 'pending' AS pending,
+               o.state = 'complete' AS paid
           FROM charge_operations o
           LEFT JOIN gateways g ON g.account_id = o.account_id AND g.live = o.live
                               AND g.id = o.gateway_id
@@ -229,7 +231,7 @@ def _standing(row: Record) -> Standing:
         row["id"], row["gateway"], row["processor"], row["processor_reference"],
         row["processor_code"], row["processor_message"], row["arn"], row["attempts"],
         row["due_at"], row["last_error"], row["checked_at"], row["check_due_at"],
-        row["check_found"], row["parked"], row["pending"],
+        row["check_found"], row["parked"], row["pending"], row["paid"],
     )  # fmt: skip
 
 

@@ -66,7 +66,8 @@ async def claim_operations(
                first_attempt_at = coalesce(o.first_attempt_at, due.now),
                -- Whoever took the payment gives it back, whatever was opened or closed since.
                gateway_id = coalesce(o.gateway_id, CASE
-                   WHEN o.attempts = 0 AND (o.live OR c.processor_reference IS NOT NULL)
+                   WHEN o.attempts = 0 AND o.way IS NULL
+                    AND (o.live OR c.processor_reference IS NOT NULL)
                     AND EXISTS (SELECT FROM gateways g
                                  WHERE g.account_id = o.account_id AND g.live = o.live)
                    THEN coalesce(

@@ -135,6 +135,8 @@ FLASHES = {
     "refunded": "Refund submitted.",
     "mode": "Mode changed.",
     "saved": "Saved.",
+    "another-way": "This refund stands in the place of the one that failed.",
+    "asked": "The processor is being asked. What it says shows here in a moment.",
     "return-created": "Return created.",
     "return-accepted": "Return accepted.",
     "units-accepted": "Units accepted. The refund follows with the last of them.",
