@@ -398,11 +398,13 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
     assert others == {
         "charge_operations_by_id",
         "charge_operations_due",
+        "charge_operations_check_due",
         "charges_by_id",
         "disputes_reference",
         # BRIN and GIN: summaries of pages, and articles.
         "orders_updated",
         "orders_refunded",
+        "charge_operations_ended",
         "refunds_by_sku",
         "refunds_attention",
         "refunds_submit_due",

@@ -1,5 +1,5 @@
 -- What the settlement reports of processors tell of refunds and chargebacks, and what of ours is in
--- none. docs/decisions/0041-settlement-files.md tells why.
+-- none. docs/decisions/0040-settlement-files.md tells why.
 
 -- Which days the reports of a gateway tell of.
 CREATE TABLE settlement_files (

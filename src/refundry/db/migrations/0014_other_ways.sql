@@ -1,5 +1,5 @@
 -- Refunds that replace a failed one, and payouts that a processor told of after they had failed.
--- docs/decisions/0042-another-way-replaces.md tells why.
+-- docs/decisions/0041-another-way-replaces.md tells why.
 
 ALTER TABLE refunds
     -- The first refund of its chain; the failed ones behind it name the same.
