@@ -71,7 +71,8 @@ async def insert_lines(
                n.order_id, n.operation_id, n.dispute_id
           FROM unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
                       $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[],
-                      $16::date[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[])
+                      $16::date[], $17::text[], $18::text[], $19::text[], $20::text[],
+                      (SELECT $21::text[]))
                AS n (identity, kind, reference, payments, operation_key, amount_minor, currency,
                      fee_minor, fee_currency, payout, arn, booked_on, state, why, order_id,
                      operation_id, dispute_id)
@@ -236,7 +237,7 @@ async def note_arns(session: Session, gateway: Gateway, arns: Mapping[str, str])
     await session.execute(
         """
         UPDATE charge_operations o SET arn = n.arn
-          FROM unnest($4::text[], $5::text[]) AS n (id, arn)
+          FROM unnest($4::text[], (SELECT $5::text[])) AS n (id, arn)
          WHERE o.account_id = $1 AND o.live = $2 AND o.gateway_id = $3 AND o.id = n.id
            AND o.arn IS DISTINCT FROM n.arn
         """,
@@ -316,7 +317,8 @@ async def note_missing(
         DELETE FROM settlement_missing m
          WHERE m.account_id = $1 AND m.live = $2 AND m.gateway_id = $3 AND m.dealt_at IS NULL
            AND (m.order_id, m.operation_id) NOT IN
-               (SELECT n.order_id, n.id FROM unnest($4::text[], $5::text[]) AS n (order_id, id))
+               (SELECT n.order_id, n.id
+                  FROM unnest($4::text[], (SELECT $5::text[])) AS n (order_id, id))
         """,
         *_of(gateway), [each.order_id for each in records],
         [each.operation_id for each in records],
@@ -326,7 +328,7 @@ async def note_missing(
         INSERT INTO settlement_missing (account_id, live, gateway_id, order_id, operation_id,
                                         found_at)
         SELECT $1, $2, $3, n.order_id, n.id, $6
-          FROM unnest($4::text[], $5::text[]) AS n (order_id, id)
+          FROM unnest($4::text[], (SELECT $5::text[])) AS n (order_id, id)
         ON CONFLICT DO NOTHING
         RETURNING 1
         """,
