@@ -22,6 +22,7 @@ from refundry.db.database import Database, open_database
 from refundry.db.migrate import is_current
 from refundry.disputes.routes import OPERATIONS as DISPUTES
 from refundry.events.routes import OPERATIONS as EVENTS
+from refundry.gateways.connectors import Connectors
 from refundry.http import problems
 from refundry.http.admission import Admission
 from refundry.http.answer import Answer
@@ -31,7 +32,8 @@ from refundry.http.openapi import openapi_document
 from refundry.http.reference import reference_page, stylesheet
 from refundry.idempotency import Releases
 from refundry.metrics import observe_request, render
-from refundry.operations.routes import ADVANCE, NOTIFICATIONS
+from refundry.operations.another_way_routes import ANOTHER_WAY
+from refundry.operations.routes import ADVANCE, GATEWAY_NOTIFICATIONS, NOTIFICATIONS
 from refundry.operations.work import drain
 from refundry.orders.bodies import OrderBodies
 from refundry.orders.routes import OPERATIONS as ORDERS
@@ -68,7 +70,7 @@ def documented_operations(settings: Settings) -> tuple[Operation, ...]:
     clock = (ADVANCE,) if settings.test_clock else ()
     return (
         *ORDERS, *REFUNDS, *RETURNS, *DISPUTES, *EVENTS, *WEBHOOKS, NOTIFICATIONS,
-        *TOKENS,
+        ANOTHER_WAY, *TOKENS,
         *clock,
     )  # fmt: skip
 
@@ -142,6 +144,7 @@ class Service:
                     SignInGate: sign_in,
                     Guard: Guard(settings.webhook_networks()),
                     Courier: courier,
+                    Connectors: worker.connectors,
                     HomeSummaries: HomeSummaries(clock),
                 },
                 self.admission,
@@ -198,6 +201,7 @@ class Service:
             _own("/docs", _always(page)),
             _own("/docs/style.css", _always(style)),
             PREFLIGHT,
+            GATEWAY_NOTIFICATIONS,
         )
 
     async def _metrics(self, _call: Call) -> Answer:

@@ -12,6 +12,9 @@ from refundry.cli_backup import backup, restore
 from refundry.cli_bulk import bulk
 from refundry.cli_import import import_command, sample_orders_command
 from refundry.cli_listen import listen
+from refundry.cli_operations import operation
+from refundry.cli_processors import processor
+from refundry.cli_reconcile import reconcile_command
 from refundry.cli_retain import retain
 from refundry.cli_users import user
 from refundry.cli_webhooks import account_group, webhook
@@ -22,7 +25,6 @@ from refundry.command_line import (
     spoken_errors,
     with_settings,
 )
-from refundry.domain.charge import FAILURE_REASONS
 from refundry.settings import Settings, masked
 
 # What the heavy commands need is imported in them: `refundry version` should not wait for it.
@@ -302,75 +304,15 @@ def audit_command(**options: object) -> None:
     sys.exit(1 if findings else 0)
 
 
-@cli.group()
-def operation() -> None:
-    """Captures, cancels and refunds that wait for a processor or a person."""
-
-
-@operation.command("list")
-@with_settings
-def operation_list(**options: object) -> None:
-    """List operations without an outcome, oldest first."""
-    from refundry.operations.manual import list_open
-
-    with spoken_errors():
-        settings = read_settings(**options)
-        rows = on_database(settings, "operation list", list_open)
-    for row in rows:
-        click.echo("\t".join(row))
-
-
-@operation.command("bank-details")
-@click.argument("operation_id")
-@with_settings
-def operation_bank_details(operation_id: str, **options: object) -> None:
-    """Show where a refund is to be paid by hand, as its shopper said."""
-    from refundry.operations.manual import show_bank_details
-
-    with spoken_errors():
-        settings = read_settings(**options)
-        details = on_database(
-            settings, "operation bank-details",
-            lambda database: show_bank_details(database, settings, operation_id),
-        )  # fmt: skip
-    if details is None:
-        raise click.ClickException("No bank details wait with this operation.")
-    for name, value in details.items():
-        click.echo(f"{name}\t{value}")
-
-
-@operation.command("settle")
-@click.argument("operation_id")
-@click.argument("outcome", type=click.Choice(["complete", "failed"]))
-@click.option("--reason", type=click.Choice(FAILURE_REASONS), default="declined",
-              help="For failed: the failure reason.")  # fmt: skip
-@click.option("--note", required=True, help="Who decided, and on what ground.")
-@with_settings
-def operation_settle(
-    operation_id: str, outcome: str, reason: str, note: str, **options: object
-) -> None:
-    """Book what a person knows of an operation, with a note."""
-    from refundry.operations.manual import settle_by_hand
-
-    with spoken_errors():
-        settings = read_settings(**options)
-
-        async def run(database: Any) -> bool:
-            return await settle_by_hand(
-                database, settings, operation_id,
-                reason=reason if outcome == "failed" else None, note=note,
-            )  # fmt: skip
-
-        changed = on_database(settings, "operation settle", run)
-    click.echo("booked." if changed else "it had ended already; nothing was changed.")
-
-
 cli.add_command(backup)
 cli.add_command(bulk)
 cli.add_command(import_command)
 cli.add_command(sample_orders_command)
 cli.add_command(restore)
 cli.add_command(listen)
+cli.add_command(operation)
+cli.add_command(processor)
+cli.add_command(reconcile_command)
 cli.add_command(retain)
 cli.add_command(user)
 cli.add_command(webhook)

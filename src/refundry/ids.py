@@ -155,3 +155,8 @@ def new_draft_id() -> str:
 def new_bulk_run_id() -> str:
     """`bulk_` and a UUID."""
     return f"bulk_{_uuid()}"
+
+
+def new_gateway_id() -> str:
+    """`gw_` and a random UUID: it stands in an address that only its processor should know."""
+    return f"gw_{new_uuid()}"

@@ -26,6 +26,9 @@ REFUND_AMOUNT = Counter(
 ATTEMPTS = Counter(
     "refundry_processor_attempts", "Calls to a processor.", ["connector", "kind", "outcome"]
 )
+CHECKS = Counter(
+    "refundry_processor_checks", "Operations looked up at a processor.", ["connector", "outcome"]
+)
 WORKER_LAG = Histogram(
     "refundry_worker_lag_seconds",
     "How long a due operation waited for a worker.",

@@ -4,12 +4,15 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from refundry.domain.checking import Rhythm, read_rhythm
 
 _PREFIX = "REFUNDRY_"
 _SECRET_FIELDS = frozenset(
@@ -72,6 +75,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     test_processor_url: str | None = None
     test_processor_secret: str | None = None
     processor_timeout: Timeout = 10
+    # When operations without an outcome are looked up: docs/processors.md.
+    check_unknown: str = "5m, 1h, 1d"
+    check_pending: str = "1h, 1d"
+    list_refunds_every: str = "1h"
     webhook_allow_http: bool = False
     webhook_allow_networks: str | None = None
     smtp_url: str | None = None
@@ -103,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.public_url is not None and not _PUBLIC_URL.fullmatch(self.public_url):
             raise BadSettings("public_url is not of the form https://host:port")
         self.webhook_networks()
+        self.rhythm("")
         if self.smtp_url is not None and not _SMTP_URL.fullmatch(self.smtp_url):
             raise BadSettings("smtp_url is not of the form smtp://user:password@host:port")
 
@@ -125,6 +133,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return tuple(ipaddress.ip_network(name) for name in names if name)
         except ValueError as error:
             raise BadSettings(f"webhook_allow_networks: {error}") from error
+
+    def rhythm(self, processor: str) -> Rhythm:
+        """When operations of a processor are looked up."""
+        return Rhythm(
+            self._steps("check_unknown", self.check_unknown, processor),
+            self._steps("check_pending", self.check_pending, processor),
+            self._steps("list_refunds_every", self.list_refunds_every, processor)[0],
+        )
+
+    @staticmethod
+    def _steps(name: str, text: str, processor: str) -> tuple[timedelta, ...]:
+        try:
+            rhythms = read_rhythm(text)
+        except ValueError as error:
+            raise BadSettings(f"{name}: {error}") from error
+        return rhythms.get(processor, rhythms[""])
 
     @staticmethod
     def _check_http(name: str, choice: str, url: str | None, secret: str | None) -> None:

@@ -16,12 +16,14 @@ import structlog
 from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, Unreachable, open_database
+from refundry.gateways.connectors import Connectors
+from refundry.gateways.kinds import Setup
 from refundry.ids import new_uuid
 from refundry.metrics import APPROVALS_WAITING, NEEDS_ATTENTION, OLDEST_DELIVERY, OLDEST_DUE
 from refundry.operations import store as operations_store
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
-from refundry.operations.work import Calls, Worker, step, tidy
+from refundry.operations.work import Calls, Worker, check_due, list_due, step, tidy
 from refundry.processors.registry import Registry
 from refundry.refunds.drafts import count_all_waiting
 from refundry.sealing import open_vault
@@ -37,6 +39,8 @@ _POLL_SECONDS = 0.5
 _BEAT_SECONDS = 2.0
 _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
+_CHECK_SECONDS = 1.0
+_LIST_SECONDS = 15.0
 # So long, and no longer, a step waits for a database that fell silent.
 _STATEMENT_SECONDS = 20.0
 _BULK_SECONDS = 1.0
@@ -53,8 +57,11 @@ async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[
         registry = Registry(settings, session)
         deliverer = Deliverer(database, clock, vault, courier)
         bookkeeper = Bookkeeper(Books(database, vault))
+        connectors = Connectors(database, vault, Setup(session, settings.processor_timeout))
         try:
-            yield Worker(database, settings, clock, vault, registry, deliverer, bookkeeper)
+            yield Worker(
+                database, settings, clock, vault, registry, deliverer, bookkeeper, connectors
+            )
         finally:
             await deliverer.close()
 
@@ -87,6 +94,8 @@ async def run_worker(settings: Settings) -> None:
                 _beat(worker, peers),
                 _tidy(worker),
                 _mail(worker),
+                _look_up(worker, wakes),
+                _list_refunds(worker, wakes),
                 _make_bulk_refunds(worker, wake),
             )
         ]
@@ -154,6 +163,30 @@ async def _mail(worker: Worker) -> None:
         except Exception as error:  # the loop outlives whatever one mail brings
             log.error("mail_failed", exc_info=error)
         await asyncio.sleep(_MAIL_SECONDS)
+
+
+async def _look_up(worker: Worker, wakes: Sequence[asyncio.Event]) -> None:
+    """Ask processors what became of operations without an outcome."""
+    while True:
+        try:
+            while await check_due(worker, None):
+                for event in wakes:
+                    event.set()
+        except Exception as error:  # the loop outlives whatever a processor says
+            log.error("check_failed", exc_info=error)
+        await asyncio.sleep(_CHECK_SECONDS)
+
+
+async def _list_refunds(worker: Worker, wakes: Sequence[asyncio.Event]) -> None:
+    """Find refunds that were made at processors, and outcomes that nobody told us."""
+    while True:
+        try:
+            if await list_due(worker):
+                for event in wakes:
+                    event.set()
+        except Exception as error:  # the loop outlives whatever a processor says
+            log.error("listing_failed", exc_info=error)
+        await asyncio.sleep(_LIST_SECONDS)
 
 
 async def _make_bulk_refunds(worker: Worker, wake: asyncio.Event) -> None:

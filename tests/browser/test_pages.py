@@ -13,6 +13,7 @@ from tests.support.http import Api
 from tests.support.portal import Visitor
 from tests.support.receiver import Receiver
 from tests.support.service import Account, Service
+from tests.support.settlement import given_conflict
 from tests.support.showcase import fill
 
 PHONE = 390
@@ -55,6 +56,7 @@ def visitor(service: Service, shown: Account, receiver: Receiver) -> Iterator[Vi
     visitor = Visitor(service)
     visitor.sign_in(shown.create_user("administrator"))
     furnish_by_hand(visitor)
+    given_conflict(service, shown, live=False)
     yield visitor
     visitor.close()
 

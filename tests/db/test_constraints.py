@@ -26,6 +26,12 @@ HASH = "\\x" + 32 * "00"
 SECRET_KEY = "account_id = {account} AND kind = 'secret' AND live"
 PUBLIC_KEY = "account_id = {account} AND kind = 'public' AND NOT live"
 
+TWICE_REPLACED = """
+INSERT INTO refunds OVERRIDING USER VALUE
+SELECT (jsonb_populate_record(t, jsonb_build_object('id', 're_' || n, 'replaces', {paid}))).*
+  FROM refunds AS t, generate_series(1, 2) AS n WHERE id = {pending}
+"""
+
 
 @dataclass(frozen=True)
 class Books:
@@ -192,6 +198,23 @@ REFUSED: list[tuple[str, str, str]] = [
     ("an operation on a charge of another order",
      "charge_operations_account_id_live_order_id_charge_id_fkey",
      copy("charge_operations", "id = {record}", id="other", order_id="{wire}")),
+    ("a refund in a way that there is not", "refunds_way_check",
+     refund("way = 'cheque', replaces = {paid}")),
+    ("a refund in another way of none that failed", "another_way_replaces",
+     refund("way = 'by_hand'")),
+    ("a refund in its own place", "replaces_another", refund("replaces = id")),
+    ("a refund in the place of one that there is not", "refunds_replaces",
+     refund("replaces = 're_none'")),
+    ("a refund in the place of another order's", "refunds_replaces",
+     refund("replaces = {failed}")),
+    ("two refunds in one's place", "refunds_one_replacement",
+     TWICE_REPLACED),
+    ("an operation in another way through a gateway", "another_way_has_no_gateway",
+     operation("way = 'by_hand', gateway_id = 'gw_1'")),
+    ("a capture that was paid after all", "paid_after_all_had_failed",
+     operation("paid_after_all_at = now()")),
+    ("a note on what was not told", "paid_after_all_was_told",
+     operation("paid_after_all_note = 'seen'")),
     ("a refund of nothing", "refunds_amount_minor_check",
      refund(f"amount_minor = 0, shares = '{EIGHT}'")),
     ("a refund in a state that there is not", "refunds_state_check", refund("state = 'lost'")),
@@ -375,11 +398,13 @@ async def test_what_belongs_to_a_tenant_says_so(database: Database) -> None:
     assert others == {
         "charge_operations_by_id",
         "charge_operations_due",
+        "charge_operations_check_due",
         "charges_by_id",
         "disputes_reference",
         # BRIN and GIN: summaries of pages, and articles.
         "orders_updated",
         "orders_refunded",
+        "charge_operations_ended",
         "refunds_by_sku",
         "refunds_attention",
         "refunds_submit_due",

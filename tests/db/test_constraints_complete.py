@@ -6,6 +6,7 @@ from tests.db import (
     test_bulk_constraints,
     test_constraints,
     test_people_constraints,
+    test_settlement_constraints,
     test_webhook_constraints,
 )
 from tests.db.statements import constraints
@@ -17,6 +18,7 @@ async def test_every_constraint_has_a_case(database: Database) -> None:
         test_after_sale_constraints,
         test_bulk_constraints,
         test_people_constraints,
+        test_settlement_constraints,
         test_webhook_constraints,
     )
     with_case = {case[1] for module in modules for case in module.REFUSED}

@@ -5,6 +5,7 @@ from typing import Any
 
 from refundry.disputes.commands import Told, create_dispute
 from refundry.disputes.reading import DisputeRequest
+from refundry.operations.gateway_notices import Inbox
 from refundry.operations.inbox import Data
 from refundry.operations.notifications import retry_due
 from refundry.operations.work import Worker
@@ -18,7 +19,9 @@ DAY = timedelta(hours=24)
 
 async def retry(shop: Shop, after: timedelta = SOON) -> None:
     """Try what is kept again, as a worker does some time later."""
-    await retry_due(shop.worker.books, datetime.now(UTC) + after)
+    worker = shop.worker
+    inbox = Inbox(worker.books, worker.settings, worker.connectors)
+    await retry_due(inbox, datetime.now(UTC) + after)
 
 
 async def state_of(shop: Shop, note: str) -> str:

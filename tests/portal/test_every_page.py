@@ -22,6 +22,7 @@ from tests.support.http import Api, expect
 from tests.support.portal import Visitor
 from tests.support.returns import given_return
 from tests.support.service import Account, Service
+from tests.support.settlement import given_conflict
 
 MEMBER = "customer_service in the set"
 ROLES = ("administrator", "customer_service", MEMBER, "finance_manager", "developer",
@@ -36,6 +37,7 @@ ROWS: Mapping[str, frozenset[str]] = {
     "people": frozenset({"administrator", "user_manager"}),
     "audit log": frozenset({"administrator"}),
     "approve": frozenset({"administrator", "finance_manager"}),
+    "another way": frozenset({"administrator", "finance_manager"}),
     "limits": frozenset({"administrator"}),
     "anybody": frozenset(ROLES),
 }
@@ -44,7 +46,8 @@ PLACES = (
     (r"(GET|POST) (/|/start|/login|/logout|/mode|/password/.+|/profile.*|/static/.+)?", "anybody"),
     (r"GET /\{rest:path\}", "anybody"),
     (r"\S+ /orders/\{id\}/refunds.*", "refund"),
-    (r"POST /refunds/\{id\}/(metadata|mark)", "refund"),
+    (r"POST /refunds/\{id\}/(metadata|mark|check)", "refund"),
+    (r"POST /refunds/\{id\}/(another-way|dealt-with)", "another way"),
     (r"\S+ /orders/\{id\}/(returns|fulfill|cancel|retry)(/.*)?", "returns and items"),
     (r"\S+ /returns/\{id\}/accept.*", "returns and items"),
     (r"\S+ /orders/\{id\}/disputes.*", "disputes"),
@@ -56,6 +59,7 @@ PLACES = (
     (r"\S+ /approval-rule", "limits"),
     (r"GET /(orders|refunds|returns|disputes)(\.csv)?(/\{id\}(/news)?)?", "view"),
     (r"GET /transactions.*", "transactions"),
+    (r"\S+ /reconciliation.*", "transactions"),
     (r"POST /api-keys/\{id\}/approval", "limits"),
     (r"\S+ /(api-keys|webhooks|events|api-logs).*", "developers"),
     (r"\S+ /(users|permission-sets).*", "people"),
@@ -127,6 +131,7 @@ def furnish(service: Service, account: Account, *, live: bool) -> None:
     charge_back(api, orders[1])
     webhook = {"address": "https://shop.example/hook", "types": ["order.accepted"]}
     expect(api.post("/webhooks", webhook), 201)
+    given_conflict(service, account, live=live)
 
 
 def furnish_by_hand(admin: Visitor) -> None:

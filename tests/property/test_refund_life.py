@@ -16,6 +16,12 @@ from hypothesis.stateful import (
 )
 
 from refundry.domain import settlement
+from refundry.domain.another_way import (
+    UNPAID_STATES,
+    Chain,
+    is_paid_after_all,
+    plan_replacement,
+)
 from refundry.domain.cells import Cells, spread
 from refundry.domain.charge import Failure, Operation, OperationKind, OperationState
 from refundry.domain.event import Change, EventType
@@ -26,6 +32,7 @@ from refundry.domain.refund import (
     ElementAsk,
     Refund,
     RefundAsk,
+    Way,
     plan_refund,
 )
 from tests.property.generated import (
@@ -52,6 +59,7 @@ percents = st.one_of(
 )
 # Parts of what is available, in percent: amounts rather than percentages, some of them too much.
 portions = st.one_of(st.none(), st.integers(1, 60), st.integers(95, 105))
+ways = st.sampled_from([None, *Way])
 reasons = st.sampled_from(["declined", "account_closed", "unknown"])
 
 
@@ -105,6 +113,25 @@ class RefundLife(RuleBasedStateMachine):
                 )
         if asks:
             self._plan(self._ask(items=tuple(asks)))
+
+    @precondition(lambda self: self.unpaid())
+    @rule(pick=picks, way=ways, doubted=st.booleans())
+    def replace_failed(self, pick: int, way: Way | None, doubted: bool) -> None:
+        """Pay what failed again, or another way; doubted: its processor says that it paid it."""
+        chain = replace(self.chain_of(pick), paid_after_all=doubted)
+        refund = plan_replacement(self.order, chain, way, refund_id=self.new_id(), now=NOW)
+        alive = [r for r in self.members_of(chain) if r.state not in UNPAID_STATES]
+        if alive or (doubted and way is not Way.BY_HAND):
+            assert not isinstance(refund, Refund)
+        if isinstance(refund, Refund):
+            assert (refund.amount, refund.shares) == (chain.first.amount, chain.first.shares)
+            self._take_up(refund)
+
+    @precondition(lambda self: self.books.ids("failed"))
+    @rule(pick=picks)
+    def succeed_late(self, pick: int) -> None:
+        """A processor says that it paid what failed: that is for a person, and books nothing."""
+        assert is_paid_after_all(self._operation(("failed",), pick), paid=True)
 
     @rule(pick=picks, together=st.booleans())
     def submit(self, pick: int, together: bool) -> None:
@@ -228,6 +255,16 @@ class RefundLife(RuleBasedStateMachine):
         assert self.order.available_to_refund == expected
 
     @invariant()
+    def of_each_chain_at_most_one_pays(self) -> None:
+        for first in self.refunds.values():
+            chain = Chain(first, self._replacements(first))
+            members = self.members_of(chain)
+            if len(members) > 1:
+                assert first.state in UNPAID_STATES
+                assert sum(each.state not in UNPAID_STATES for each in members) <= 1
+                assert sum(each.refunded for each in members) <= first.amount
+
+    @invariant()
     def no_charge_pays_back_more_than_it_took(self) -> None:
         for charge in self.order.charges:
             assert self.books.charged(charge.id, *OPEN, "complete") <= charge.captured
@@ -247,6 +284,22 @@ class RefundLife(RuleBasedStateMachine):
                 assert refund.failure_reason == "partially_refunded"
             self._assert_elements_add_up(refund)
 
+    def unpaid(self) -> list[Refund]:
+        return [refund for refund in self.refunds.values() if refund.state in UNPAID_STATES]
+
+    def chain_of(self, pick: int) -> Chain:
+        """The chain of one that failed."""
+        unpaid = self.unpaid()
+        refund = unpaid[pick % len(unpaid)]
+        first = self.refunds[refund.replaces or refund.id]
+        return Chain(first, self._replacements(first))
+
+    def members_of(self, chain: Chain) -> list[Refund]:
+        return [chain.first, *chain.replacements]
+
+    def _replacements(self, first: Refund) -> tuple[Refund, ...]:
+        return tuple(each for each in self.refunds.values() if each.replaces == first.id)
+
     def unsubmitted(self) -> list[Refund]:
         return [refund for refund in self.refunds.values() if not refund.submitted]
 
@@ -265,8 +318,11 @@ class RefundLife(RuleBasedStateMachine):
 
     def _plan(self, ask: RefundAsk) -> None:
         refund = plan_refund(self.order, ask, refund_id=self.new_id(), now=NOW)
-        if not isinstance(refund, Refund):
-            return
+        if isinstance(refund, Refund):
+            self._take_up(refund)
+
+    def _take_up(self, refund: Refund) -> None:
+        """Hold a new refund's shares, and announce it."""
         assert sum(map(sum, refund.shares.values())) == refund.amount > 0
         change = Change(self.order, NOW)
         change.order = hold(change.order, refund.shares)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from starlette.routing import Route, Router
 
@@ -12,6 +12,8 @@ from refundry.access.guards import KeyRing, RateLimit
 from refundry.app import documented_operations
 from refundry.clock import Clock
 from refundry.db.database import Database
+from refundry.gateways.connectors import Connectors
+from refundry.gateways.kinds import Setup
 from refundry.http.call import Operation, Services
 from refundry.idempotency import Releases
 from refundry.operations.bookkeeping import Bookkeeper
@@ -171,10 +173,12 @@ class WorkerProcess:
     async def _run(self) -> None:
         plant = self._plant
         deliverer = Deliverer(self._database, plant.clock, plant.vault, plant.courier)
+        # No gateway is ever opened in a world, so that none is looked for.
+        nowhere = Connectors(self._database, plant.vault, Setup(cast(Any, None), 1))
         worker = Worker(
             self._database, plant.settings, plant.clock, plant.vault,
             SimulatedRegistry(plant.connector), deliverer,
-            Bookkeeper(Books(self._database, plant.vault)),
+            Bookkeeper(Books(self._database, plant.vault)), nowhere,
         )  # fmt: skip
         await asyncio.gather(self._operate(worker), deliverer.run(asyncio.Event()))
 

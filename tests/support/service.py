@@ -68,6 +68,10 @@ class Account:
         """Somebody who can sign in with `PASSWORD`; gives the email address."""
         return self._desk.create_user(self.account_id, role, in_refund_set=in_refund_set)
 
+    def open_gateway(self, address: str, credentials: str) -> None:
+        """Card payments of test mode go through a stand-in of Stripe from now on."""
+        self._desk.open_gateway(self.account_id, address, credentials)
+
     def audited(self) -> list[tuple[str, str, str]]:
         """The audit log, newest first: who, what was done, and to what."""
         return self._desk.audited(self.account_id)
@@ -134,6 +138,18 @@ class Desk:
             opened.public_live,
             self,
         )
+
+    def open_gateway(self, account_id: str, address: str, credentials: str) -> None:
+        from refundry.access.audit_log import COMMAND_LINE
+        from refundry.gateways.commands import NewGateway, open_gateway
+        from refundry.sealing import open_vault
+        from refundry.settings import load_settings
+        from refundry.tenant import Tenant
+
+        vault = open_vault(load_settings(self._environment, {"data_dir": self._data_dir}))
+        tenant = Tenant(account_id, live=False)
+        new = NewGateway("main", "stripe", credentials, ("creditCard",), address)
+        self._call(lambda db: open_gateway(db, vault, tenant, new, COMMAND_LINE, datetime.now(UTC)))
 
     def create_key(
         self,

@@ -41,7 +41,7 @@ from refundry.event_reference import event_reference
 from refundry.http.problems import TYPES
 from refundry.http.query import Kind
 from refundry.processors.contract import Declined, Submission
-from refundry.processors.http import read_answer, request_body
+from refundry.processors.http_protocol import read_answer, request_body
 from refundry.processors.sandbox import (
     _LAST_NAMES as LAST_NAMES,  # pyright: ignore[reportPrivateUsage]
 )

@@ -13,7 +13,7 @@ from refundry.processors.contract import (
     Submission,
     Unknown,
 )
-from refundry.processors.http import failure_of, read_answer, request_body
+from refundry.processors.http_protocol import failure_of, read_answer, request_body
 from refundry.tenant import Tenant
 from tests.unit.given import NOW, currency
 

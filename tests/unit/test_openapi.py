@@ -176,6 +176,7 @@ def test_bodies_are_strict_where_the_contract_says_so() -> None:
         "PreviewedRefund",
         "NewRefundItem",
         "RefundUpdate",
+        "AnotherWay",
         "NewFulfillment",
         "NewFulfillmentItem",
         "Notification",

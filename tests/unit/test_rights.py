@@ -36,6 +36,7 @@ TABLE = {
     Right.APPROVE_REFUND: "ynnynn",
     Right.SET_LIMITS: "ynnnnn",
     Right.MARK_MANUAL: "ynynnn",
+    Right.PAY_ANOTHER_WAY: "ynnynn",
     Right.HANDLE_RETURNS: "yyynnn",
     Right.FULFIL: "yyynnn",
     Right.DISPUTES: "ynnynn",

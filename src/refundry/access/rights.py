@@ -29,6 +29,8 @@ class Right(StrEnum):
     """Say above which amounts refunds need an approval."""
     MARK_MANUAL = "mark_manual"
     """Say what became of a refund that was paid by hand or that needs attention."""
+    PAY_ANOTHER_WAY = "pay_another_way"
+    """Send a failed refund another way, or record that it was paid by hand."""
     HANDLE_RETURNS = "handle_returns"
     """Create and accept returns."""
     FULFIL = "fulfil"
@@ -104,7 +106,13 @@ _RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.CUSTOMER_SERVICE: frozenset({Right.VIEW_ORDERS, Right.HANDLE_RETURNS, Right.FULFIL}),
     Role.USER_MANAGER: frozenset({Right.USERS}),
     Role.FINANCE_MANAGER: frozenset(
-        {Right.VIEW_ORDERS, Right.DISPUTES, Right.TRANSACTIONS, Right.APPROVE_REFUND}
+        {
+            Right.VIEW_ORDERS,
+            Right.DISPUTES,
+            Right.TRANSACTIONS,
+            Right.APPROVE_REFUND,
+            Right.PAY_ANOTHER_WAY,
+        }
     ),
 }
 

@@ -61,6 +61,16 @@ class RefundType(StrEnum):
     FEES = "fees"
 
 
+class Way(StrEnum):
+    """How a refund is paid that does not go through the payment that it pays back."""
+
+    BANK_TRANSFER = "bank_transfer"
+    """To an account that the shopper names."""
+    STORE_CREDIT = "store_credit"
+    BY_HAND = "by_hand"
+    """Somebody has paid it elsewhere."""
+
+
 _UNIT_SCALE = 10**6
 # Behind the six decimals only a binary float's noise is forgiven.
 _UNIT_NOISE = Fraction(1, 10**9)
@@ -137,7 +147,8 @@ class RefundAsk:
     """A request whose fields are well formed; nothing is checked against the order yet.
 
     amount: major units; exactly one of amount, percent and items is given. sent_amount: the
-    amount as it was sent, for messages.
+    amount as it was sent, for messages. replaces: the first refund of the chain that it is to take
+    the place of.
     """
 
     order_id: str | None
@@ -151,6 +162,7 @@ class RefundAsk:
     metadata: str | None = None
     basis: AmountBasis = AmountBasis.LINE
     sent_amount: str = ""
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +200,8 @@ class Refund:
     """A refund. amount, refunded: minor units; shares: what each cell gave, adding up to amount.
 
     refunded_shares: what was really paid out of them. metadata: JSON text of an object.
-    return_id: the return whose acceptance made it.
+    return_id: the return whose acceptance made it. replaces: the first refund of its chain, which
+    failed; way: None where it goes through the payment that it pays back.
     """
 
     id: str
@@ -211,6 +224,8 @@ class Refund:
     needs_attention: bool = False
     submitted: bool = False
     return_id: str | None = None
+    replaces: str | None = None
+    way: Way | None = None
 
 
 def plan_refund(order: Order, ask: RefundAsk, *, refund_id: str, now: datetime) -> Refund | Refusal:
@@ -240,6 +255,7 @@ def plan_refund(order: Order, ask: RefundAsk, *, refund_id: str, now: datetime) 
         created_at=now.replace(microsecond=0),
         reason=ask.reason,
         metadata=ask.metadata,
+        replaces=ask.replaces,
     )
 
 

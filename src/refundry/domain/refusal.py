@@ -219,6 +219,28 @@ class ApprovalRequired:
     draft_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RefundNotFailed:
+    """Only what failed can be paid in another way."""
+
+    refund_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReplaced:
+    """Another refund stands in the place of a failed one, and has not failed. other_id: which."""
+
+    refund_id: str
+    other_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPaidAfterAll:
+    """The processor says that it paid what has failed; it can only be recorded as paid."""
+
+    refund_id: str
+
+
 Refusal = (
     InvalidField
     | UnknownField
@@ -251,4 +273,7 @@ Refusal = (
     | KeyReused
     | KeyInUse
     | ApprovalRequired
+    | RefundNotFailed
+    | RefundReplaced
+    | RefundPaidAfterAll
 )

@@ -50,14 +50,21 @@ class _Record:
     members: list[tuple[str, int]]
 
 
-def submit(change: Change, refunds: Sequence[Refund], new_id: Callable[[], str]) -> list[Operation]:
+def submit(
+    change: Change,
+    refunds: Sequence[Refund],
+    new_id: Callable[[], str],
+    *,
+    only: str | None = None,
+) -> list[Operation]:
     """Row 2: make the charge-level records of `refunds`, one per charge for all of them.
 
-    Gives the records that are to go to the processor. What no charge has room for (the bank took
-    it in between) becomes a failed record on the first charge and is never sent.
+    only: the id of the one charge that is to give it; without it, as the charges come. Gives the
+    records that are to go to the processor. What no charge has room for (the bank took it in
+    between) becomes a failed record on the first charge and is never sent.
     """
     refunds = [replace(refund, submitted=True) for refund in refunds]
-    records, homeless = _assign(change.order, refunds)
+    records, homeless = _assign(change.order, refunds, only)
     sent: list[Operation] = []
     for record in records:
         operation = _record(change, record, new_id(), OperationState.PENDING)
@@ -79,8 +86,10 @@ def submit(change: Change, refunds: Sequence[Refund], new_id: Callable[[], str])
     return sent
 
 
-def _assign(order: Order, refunds: Sequence[Refund]) -> tuple[list[_Record], _Record]:
-    charges = refund_order(order.charges)
+def _assign(
+    order: Order, refunds: Sequence[Refund], only: str | None
+) -> tuple[list[_Record], _Record]:
+    charges = [each for each in refund_order(order.charges) if only in (None, each.id)]
     rooms = {charge.id: charge.refundable for charge in charges}
     records: dict[str, _Record] = {}
     homeless = _Record(charges[0].id, [])

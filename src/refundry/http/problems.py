@@ -141,6 +141,7 @@ _AfterSale = (
     | no.DisputeClosed
     | no.NotRetriable
 )
+_Replacement = no.RefundNotFailed | no.RefundReplaced | no.RefundPaidAfterAll
 _Conflict = (
     no.FulfillmentTooLarge
     | no.OrderNotSubmitted
@@ -154,6 +155,7 @@ _Conflict = (
     | no.KeyReused
     | no.KeyInUse
     | no.ApprovalRequired
+    | _Replacement
 )
 
 
@@ -245,6 +247,23 @@ def _conflict(refusal: _Conflict) -> tuple[str, str | None, str]:
         case no.ApprovalRequired(draft_id):
             waits = f" It waits as '{draft_id}'." if draft_id else ""
             return "approval_required", None, f"The refund needs an approval.{waits}"
+        case no.RefundNotFailed() | no.RefundReplaced() | no.RefundPaidAfterAll():
+            return "invalid_state", "state", _replacement(refusal)
+        case _:
+            assert_never(refusal)
+
+
+def _replacement(refusal: _Replacement) -> str:
+    match refusal:
+        case no.RefundNotFailed(refund_id):
+            return f"Refund {refund_id} has not failed."
+        case no.RefundReplaced(refund_id, other_id):
+            return f"Refund {other_id} stands in the place of {refund_id} already."
+        case no.RefundPaidAfterAll(refund_id):
+            return (
+                f"The processor says that it paid {refund_id} after all."
+                " It can only be recorded as paid by hand."
+            )
         case _:
             assert_never(refusal)
 

@@ -8,6 +8,7 @@ import structlog
 
 from refundry.db.database import Database, Tx
 from refundry.domain import settlement
+from refundry.domain.another_way import is_paid_after_all
 from refundry.domain.charge import (
     OPEN_STATES,
     Failure,
@@ -21,6 +22,7 @@ from refundry.domain.refund import Refund, RefundState
 from refundry.errors import required
 from refundry.ids import new_ordered_uuid, new_uuid
 from refundry.metrics import observe_refund
+from refundry.operations.twice import note_paid_after_all, stop_if_paid
 from refundry.orders.recording import Recording, Rendered
 from refundry.orders.store import OrderKey, StoredOrder, lock_order, lock_orders, order_key
 from refundry.processors.contract import Declined, NeedsInformation, Settled
@@ -153,7 +155,19 @@ async def _book_all(tx: Tx, ledger: Ledger, bookings: Sequence[Booking]) -> list
         for booking in bookings
     ]
     await ledger.write(tx)
+    for booking, result in zip(bookings, results, strict=True):
+        if result is False:
+            await _heed(tx, ledger, booking, refunds.get(booking.operation_id, []))
     return results
+
+
+async def _heed(tx: Tx, ledger: Ledger, booking: Booking, refunds: Sequence[StoredRefund]) -> None:
+    """Of a word that changes no books: see whether it tells of a payout that is not in them."""
+    operation = _find(ledger.orders[booking.key], booking.operation_id)
+    if is_paid_after_all(operation, paid=isinstance(booking.word, Settled)):
+        for stored in refunds:
+            refund = ledger.now(stored).refund
+            await note_paid_after_all(tx, booking.tenant, refund, operation.id, booking.now)
 
 
 def _book(ledger: Ledger, booking: Booking, refunds: Sequence[StoredRefund]) -> bool:
@@ -236,6 +250,10 @@ async def submit_refunds(
             for group in [refunds] if window else [[refund] for refund in refunds]:
                 _submit(ledger, key, group, orders[key])
         await ledger.write(tx)
+        for key, refunds in due.items():
+            for each in refunds:
+                tenant = Tenant(key[0], key[1])
+                await stop_if_paid(tx, tenant, ledger.now(each).refund, orders[key])
         return sum(map(len, due.values())), ledger
 
     count, ledger = await books.database.run(work)

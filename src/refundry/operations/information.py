@@ -9,6 +9,7 @@ from refundry.domain import settlement
 from refundry.domain.event import Change
 from refundry.domain.refund import RefundState
 from refundry.operations.commands import Books, Ledger, waiting_members
+from refundry.operations.twice import stop_if_paid
 from refundry.orders.store import lock_order, order_key
 from refundry.refunds.store import find_refund
 from refundry.sealing import Vault
@@ -55,6 +56,8 @@ async def give_information(
         sealed = seal_details(books.vault, details)
         ids = [record.id for record in records]
         await _queue(tx, tenant, order_id, ids, sealed, now)
+        for member in members:
+            await stop_if_paid(tx, tenant, member.refund, now)
         return ledger
 
     ledger = await books.database.run(work)

@@ -6,6 +6,7 @@ from refundry.db.database import Database
 from refundry.domain.charge import Failure, OperationKind
 from refundry.domain.money import find_currency, major_text
 from refundry.errors import NotFound, required
+from refundry.operations import check_store
 from refundry.operations.commands import Booking, Books, book_outcome
 from refundry.operations.information import Details, open_details
 from refundry.operations.store import find_operation
@@ -19,7 +20,7 @@ async def list_open(database: Database) -> list[list[str]]:
     rows = await database.fetch(
         """
         SELECT o.id, o.live, o.kind, o.amount_minor, o.order_id, o.created_at, o.attempts,
-               o.last_error, o.attention_since, r.currency
+               o.last_error, o.attention_since, o.check_found, o.parked, r.currency
           FROM charge_operations o
           JOIN orders r ON r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
          WHERE o.state = 'pending'
@@ -33,6 +34,8 @@ async def list_open(database: Database) -> list[list[str]]:
         why = "needs attention" if row["attention_since"] else "waiting"
         if row["last_error"]:
             why += f" ({row['attempts']} attempts, {row['last_error']})"
+        if said := row["parked"] or row["check_found"]:
+            why += f" ({said})"
         mode = "live" if row["live"] else "test"
         found.append([row["id"], mode, row["kind"], amount, f"order {row['order_id']}", why])
     return found
@@ -91,3 +94,16 @@ async def settle_by_hand(
     )  # fmt: skip
     booking = Booking(tenant, order_id, operation_id, word, now, report_of=kind)
     return await book_outcome(books, booking)
+
+
+async def ask_for_check(database: Database, operation_id: str) -> bool:
+    """Have an operation looked up at its processor at once; False where that cannot be.
+
+    Raises NotFound.
+    """
+    found = await find_operation(database, operation_id)
+    if found is None:
+        raise NotFound("Operation", operation_id)
+    tenant, _ = found
+    now = Clock().now() + await clock_shift(database, tenant)
+    return await check_store.ask_for_check(database, tenant, operation_id, now)

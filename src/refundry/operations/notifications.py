@@ -4,23 +4,22 @@ Source: contract, disputes and chargebacks, section 5.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 import structlog
 
 from refundry.access.store import clock_shift
 from refundry.domain.charge import OperationKind
+from refundry.operations import gateway_notices
 from refundry.operations.commands import Booking, Books, Word, book_outcome
 from refundry.operations.disputes import hear_dispute
-from refundry.operations.inbox import Notification
+from refundry.operations.gateway_notices import Inbox, is_gateway
+from refundry.operations.inbox import Notification, Seen, keep, mark
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, NeedsInformation, Settled
-from refundry.processors.http import failure_of
+from refundry.processors.http_protocol import failure_of
 
-_RETRY_EVERY = timedelta(seconds=30)
-# A notification may overtake our own commit, but not by more than this.
-_KEEP = timedelta(hours=24)
 log = structlog.get_logger("refundry.notifications")
 
 
@@ -56,16 +55,8 @@ async def receive(books: Books, received: Received, now: datetime) -> bool:
 
     Kept first and marked last: a crash in between applies it again, which changes nothing.
     """
-    row = await books.database.fetchrow(
-        """
-        INSERT INTO processor_notifications (connector, id, received_at, body, state, due_at)
-        VALUES ($1, $2, $3, $4, 'waiting', $3::timestamptz + interval '30 seconds')
-        ON CONFLICT (connector, id) DO NOTHING
-        RETURNING 1
-        """,
-        received.connector, received.notification.id, now, received.body,
-    )  # fmt: skip
-    if row is None:
+    seen = Seen(received.connector, received.notification.id, now)
+    if not await keep(books.database, seen, received.body):
         return False
     await _apply(books, received, received_at=now, now=now)
     return True
@@ -78,20 +69,13 @@ async def _apply(books: Books, received: Received, *, received_at: datetime, now
     else:
         applied = await _hear_outcome(books, received, now)
     if applied is None:
-        state = "waiting" if now - received_at < _KEEP else "unmatched"
         log.warning("notification_unmatched", id=notification.id, type=notification.type,
                     operation_id=notification.data.operation_id,
                     reference=notification.data.processor_reference)  # fmt: skip
-    else:
-        state = "applied" if applied else "ignored"
-    if state == "ignored":
+    if applied is False:
         log.info("notification_ignored", id=notification.id, type=notification.type)
-    await books.database.execute(
-        "UPDATE processor_notifications SET state = $3, due_at = $4"
-        " WHERE connector = $1 AND id = $2 AND state = 'waiting'",
-        received.connector, received.notification.id, state,
-        now + _RETRY_EVERY if state == "waiting" else None,
-    )  # fmt: skip
+    seen = Seen(received.connector, notification.id, received_at)
+    await mark(books.database, seen, applied, now)
 
 
 async def _hear_outcome(books: Books, received: Received, now: datetime) -> bool | None:
@@ -110,9 +94,9 @@ async def _hear_outcome(books: Books, received: Received, now: datetime) -> bool
     return await book_outcome(books, booking)
 
 
-async def retry_due(books: Books, now: datetime) -> int:
-    """Try kept notifications again; gives how many found their operation."""
-    rows = await books.database.fetch(
+async def retry_due(inbox: Inbox, now: datetime) -> int:
+    """Try kept notifications again; gives how many there were."""
+    rows = await inbox.database.fetch(
         """
         SELECT connector, id, received_at, body FROM processor_notifications
          WHERE due_at <= $1 ORDER BY due_at LIMIT 100
@@ -120,19 +104,20 @@ async def retry_due(books: Books, now: datetime) -> int:
         now,
     )
     for row in rows:
-        received = Received(
-            row["connector"],
-            row["connector"] == "http",
-            msgspec.json.decode(row["body"], type=Notification),
-            row["body"],
-        )
+        seen = Seen(row["connector"], row["id"], row["received_at"])
         # First put off, so that one that breaks does not stand before the others for ever.
-        await books.database.execute(
-            "UPDATE processor_notifications SET due_at = $3 WHERE connector = $1 AND id = $2",
-            row["connector"], row["id"], now + _RETRY_EVERY,
-        )  # fmt: skip
+        await mark(inbox.database, seen, None, now)
         try:
-            await _apply(books, received, received_at=row["received_at"], now=now)
+            await _try_again(inbox, seen, row["body"], now)
         except Exception as error:  # the loop of a worker outlives what a row brings
-            log.error("notification_failed", id=row["id"], exc_info=error)
+            log.error("notification_failed", id=seen.id, exc_info=error)
     return len(rows)
+
+
+async def _try_again(inbox: Inbox, seen: Seen, body: str, now: datetime) -> None:
+    if is_gateway(seen.connector):
+        await gateway_notices.try_again(inbox, seen, body, now)
+        return
+    notification = msgspec.json.decode(body, type=Notification)
+    received = Received(seen.connector, seen.connector == "http", notification, body)
+    await _apply(inbox.books, received, received_at=seen.received_at, now=now)

@@ -3,22 +3,30 @@
 from datetime import timedelta
 
 import msgspec
+import structlog
 
 from refundry.access.store import shift_test_clock
 from refundry.disputes.reading import is_amount
 from refundry.domain.refusal import InvalidField
-from refundry.errors import Refused
+from refundry.errors import NotFound, Refused
+from refundry.gateways import store as gateways_store
+from refundry.gateways.connectors import Connectors
+from refundry.gateways.kinds import BadCredentials
 from refundry.http import problems
 from refundry.http.answer import Answer
 from refundry.http.call import Call, Operation
 from refundry.http.document import seconds, shown, to_json
 from refundry.http.fields import Fields
-from refundry.operations import schemas
+from refundry.operations import gateway_notices, schemas
 from refundry.operations.commands import Books
+from refundry.operations.gateway_notices import Inbox
 from refundry.operations.inbox import Data, Notification
 from refundry.operations.notifications import Received, receive
+from refundry.processors.contract import Forged
 from refundry.processors.registry import notification_secrets
 from refundry.processors.signature import HEADER, verify
+
+log = structlog.get_logger("refundry.notifications")
 
 # The furthest that a test clock may be moved in one step.
 _MOST_SECONDS = 10 * 366 * 24 * 3600
@@ -49,6 +57,27 @@ async def post_notification(call: Call) -> Answer:
             fresh = await receive(books, received, call.now)
             return Answer(200, to_json({"received": True, "duplicate": not fresh}))
     return problems.problem(401)
+
+
+async def post_gateway_notification(call: Call) -> Answer:
+    """Take what the processor behind a gateway tells, verified by its own scheme."""
+    gateway = await gateways_store.find(call.database, call.path["id"])
+    if gateway is None:
+        raise NotFound("Gateway", call.path["id"])
+    call.belongs_to(gateway.tenant)
+    books = Books(call.database, call.services.vault)
+    inbox = Inbox(books, call.services.settings, call.services.part(Connectors))
+    try:
+        fresh = await gateway_notices.receive(inbox, gateway, call.headers, call.body, call.now)
+    except Forged as error:
+        log.warning("notification_forged", gateway=gateway.name, why=str(error))
+        return problems.problem(401)
+    except (OSError, TimeoutError, BadCredentials) as error:
+        # Its sender sends it again.
+        log.error("notification_not_read", gateway=gateway.name, error=str(error)[:500])
+        return problems.unavailable()
+    call.services.wake()
+    return Answer(200, to_json({"received": True, "duplicate": not fresh}))
 
 
 def _read(body: Fields) -> Notification:
@@ -127,6 +156,10 @@ NOTIFICATIONS = Operation(
     body=schemas.Notification, open=True,
     description="For payment processors: signed by the header Refundry-Signature instead of a"
     " key. Applied once by its id.",
+)  # fmt: skip
+GATEWAY_NOTIFICATIONS = Operation(
+    "POST", "/refundry/v1/processor-notifications/{id}", post_gateway_notification,
+    "", "", None, open=True, documented=False, any_media=True,
 )  # fmt: skip
 ADVANCE = Operation(
     "POST", "/refundry/v1/test/advance", post_advance, "Advance the test clock", "Sandbox",

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct
 
+from refundry.domain import refusal as no
 from refundry.errors import FieldProblem
 from refundry.http.shapes import (
     PositiveAmount,
@@ -136,3 +137,32 @@ class ClockNow(Struct, rename="camel"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"now": "2024-05-01T10:00:00Z"}
 
     now: Annotated[Time, about("The account's test time.")]
+
+
+class AnotherWay(Struct, rename="camel", forbid_unknown_fields=True):
+    """How a refund that failed is to be paid, and why."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"way": "bank_transfer", "reason": "The card is closed."}
+    MISTAKES: ClassVar[tuple[FieldProblem, ...]] = (
+        FieldProblem("invalid_parameter", "way", "'cheque' is not a valid way."),
+        FieldProblem("missing_parameter", "reason", "A parameter is missing."),
+    )
+    REFUSALS: ClassVar[tuple[no.Refusal, ...]] = (
+        no.RefundDuringDispute(),
+        no.AmountUnavailable(),
+        no.RefundNotFailed("re_5280a62e-a527-405b-a76e-0e59d192bf1b"),
+        no.RefundReplaced(
+            "re_5280a62e-a527-405b-a76e-0e59d192bf1b", "re_2f3c0d0e-6c5b-4a55-9d0f-0a8f3f7f1c11"
+        ),
+        no.RefundPaidAfterAll("re_5280a62e-a527-405b-a76e-0e59d192bf1b"),
+        no.ApprovalRequired(),
+        no.ConcurrentUpdate(),
+    )
+
+    way: Annotated[
+        Literal["retry", "bank_transfer", "store_credit", "by_hand"],
+        about("How it is paid.", "bank_transfer"),
+    ]
+    reason: Annotated[
+        Annotated[str, text(500)], about("Why; kept with the key's name.", "The card is closed.")
+    ]

@@ -18,7 +18,8 @@ class Claimed:
     """An operation that this worker asks the processor for. waited: since it was due.
 
     seq: its place among all operations. shift: of the clock of its mode from real time.
-    sealed_bank_details: where to pay a refund, as the shopper said.
+    sealed_bank_details: where to pay a refund, as the shopper said. gateway_id: through which it
+    is asked for; None: through the connector of its mode.
     """
 
     order_id: str
@@ -27,6 +28,7 @@ class Claimed:
     waited: timedelta
     shift: timedelta
     sealed_bank_details: bytes | None = None
+    gateway_id: str | None = None
 
 
 async def claim_operations(
@@ -61,7 +63,26 @@ async def claim_operations(
         )
         UPDATE charge_operations o
            SET leased_until = $2, attempts = o.attempts + 1,
-               first_attempt_at = coalesce(o.first_attempt_at, due.now)
+               first_attempt_at = coalesce(o.first_attempt_at, due.now),
+               -- Whoever took the payment gives it back, whatever was opened or closed since.
+               gateway_id = coalesce(o.gateway_id, CASE
+                   WHEN o.attempts = 0 AND o.way IS NULL
+                    AND (o.live OR c.processor_reference IS NOT NULL)
+                    AND EXISTS (SELECT FROM gateways g
+                                 WHERE g.account_id = o.account_id AND g.live = o.live)
+                   THEN coalesce(
+                       (SELECT x.gateway_id FROM charge_operations x
+                         WHERE x.account_id = o.account_id AND x.live = o.live
+                           AND x.order_id = o.order_id AND x.charge_id = o.charge_id
+                           AND x.gateway_id IS NOT NULL
+                         LIMIT 1),
+                       (SELECT g.id FROM gateways g
+                         WHERE g.account_id = o.account_id AND g.live = o.live
+                           AND g.closed_at IS NULL
+                           AND (g.source_types = '{}' OR c.source_type = ANY (g.source_types))
+                         ORDER BY cardinality(g.source_types) DESC, g.seq
+                         LIMIT 1))
+               END)
           FROM due, charges c, orders r
          WHERE o.account_id = due.account_id AND o.live = due.live
            AND o.order_id = due.order_id AND o.id = due.id
@@ -70,15 +91,24 @@ async def claim_operations(
            AND r.account_id = o.account_id AND r.live = o.live AND r.id = o.order_id
         RETURNING o.account_id, o.live, o.order_id, o.id, o.seq, o.kind, o.charge_id,
                   o.amount_minor, o.attempts, o.first_attempt_at, due.now, due.due_at, r.currency,
-                  c.processor_reference, c.source_type, c.trigger, o.sealed_bank_details
+                  c.processor_reference, c.source_type, c.trigger, o.sealed_bank_details,
+                  o.gateway_id, o.processor_reference AS reference,
+                  CASE WHEN o.kind = 'cancel' AND o.gateway_id IS NOT NULL THEN c.amount_minor - (
+                      SELECT coalesce(sum(x.amount_minor), 0) FROM charge_operations x
+                       WHERE x.account_id = o.account_id AND x.live = o.live
+                         AND x.order_id = o.order_id AND x.charge_id = o.charge_id
+                         AND x.kind IN ('capture', 'cancel')
+                         AND x.state IN ('pending', 'complete') AND x.id <> o.id)
+                  END::bigint AS rest
         """,
         now, now + lease, account_id, limit, list(without_orders),
     )  # fmt: skip
     return [_claimed(row, now) for row in rows]
 
 
-def _claimed(row: Record, now: datetime) -> Claimed:
-    submission = Submission(
+def submission_of(row: Record, rest: int | None = None) -> Submission:
+    """The operation of a row that was claimed, as its processor is asked for it."""
+    return Submission(
         key=row["id"],
         tenant=Tenant(row["account_id"], row["live"]),
         kind=OperationKind(row["kind"]),
@@ -91,22 +121,39 @@ def _claimed(row: Record, now: datetime) -> Claimed:
         first_attempt_at=row["first_attempt_at"],
         now=row["now"],
         attempt=row["attempts"],
+        reference=row["reference"],
+        rest=rest,
     )
+
+
+def _claimed(row: Record, now: datetime) -> Claimed:
+    submission = submission_of(row, row["rest"])
     waited, shift = row["now"] - row["due_at"], row["now"] - now
-    sealed = row["sealed_bank_details"]
-    return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed)
+    sealed, gateway_id = row["sealed_bank_details"], row["gateway_id"]
+    return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed, gateway_id)
 
 
-async def wait_for_processor(session: Session, claimed: Claimed, due_at: datetime | None) -> None:
-    """Note that the outcome comes later; due_at: when to ask again, None: not by ourselves."""
-    await _release(session, claimed, due_at, None, attention=None)
+async def wait_for_processor(
+    session: Session,
+    claimed: Claimed,
+    due_at: datetime | None,
+    check_due_at: datetime | None = None,
+) -> None:
+    """Note that the outcome comes later. due_at: when to ask again; check_due_at: when to look it
+    up; None: not by ourselves."""
+    await _release(session, claimed, due_at, None, attention=None, check_due_at=check_due_at)
 
 
 async def ask_again_later(
-    session: Session, claimed: Claimed, due_at: datetime, error: str, attention: datetime | None
+    session: Session,
+    claimed: Claimed,
+    due_at: datetime,
+    error: str,
+    attention: datetime | None,
+    check_due_at: datetime | None = None,
 ) -> None:
     """Note an unknown outcome; attention: since when a person should look."""
-    await _release(session, claimed, due_at, error, attention=attention)
+    await _release(session, claimed, due_at, error, attention=attention, check_due_at=check_due_at)
 
 
 async def _release(
@@ -116,6 +163,7 @@ async def _release(
     error: str | None,
     *,
     attention: datetime | None,
+    check_due_at: datetime | None,
 ) -> None:
     """Give the lease back, unless the operation has ended meanwhile (a notification came)."""
     tenant = claimed.submission.tenant
@@ -123,12 +171,14 @@ async def _release(
         """
         UPDATE charge_operations
            SET due_at = $5, leased_until = NULL, last_error = $6,
-               attention_since = coalesce(attention_since, $7)
+               attention_since = coalesce(attention_since, $7),
+               check_due_at = CASE WHEN $6::text IS NULL THEN $9
+                                   ELSE coalesce(check_due_at, $9) END
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
-           AND attempts = $8
+           AND attempts = $8 AND parked IS NULL
         """,
         tenant.account_id, tenant.live, claimed.order_id, claimed.submission.key, due_at, error,
-        attention, claimed.submission.attempt,
+        attention, claimed.submission.attempt, check_due_at,
     )  # fmt: skip
 
 
@@ -143,6 +193,10 @@ async def outstanding(session: Session, now: datetime, account_id: str | None) -
             SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id
              WHERE ($2::text IS NULL OR o.account_id = $2) AND o.due_at IS NOT NULL
                AND o.due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int)
+        OR EXISTS (
+            SELECT 1 FROM charge_operations o JOIN accounts a ON a.id = o.account_id
+             WHERE ($2::text IS NULL OR o.account_id = $2) AND o.check_due_at IS NOT NULL
+               AND o.check_due_at <= $1::timestamptz + a.test_clock_shift * (NOT o.live)::int)
         OR EXISTS (
             SELECT 1 FROM refunds r JOIN accounts a ON a.id = r.account_id
              WHERE ($2::text IS NULL OR r.account_id = $2)

@@ -13,9 +13,12 @@ from refundry.clock import Clock
 from refundry.db.database import Database
 from refundry.domain.charge import OperationKind
 from refundry.domain.retry import needs_attention, next_attempt
+from refundry.gateways.connectors import Connectors
+from refundry.gateways.kinds import BadCredentials
 from refundry.metrics import ATTEMPTS, WORKER_LAG
-from refundry.operations import notifications
+from refundry.operations import janitor, notifications
 from refundry.operations import store as operations_store
+from refundry.operations.agreement import asked_for, keep_receipt
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import (
     Booking,
@@ -23,10 +26,12 @@ from refundry.operations.commands import (
     expire_refund,
     submit_refunds,
 )
+from refundry.operations.gateway_notices import Inbox
 from refundry.operations.information import open_details
 from refundry.operations.store import Claimed
 from refundry.orders.store import order_key
 from refundry.processors.contract import (
+    Connector,
     InProgress,
     NeedsInformation,
     Outcome,
@@ -63,6 +68,7 @@ class Worker:
     registry: Registry
     deliverer: Deliverer
     bookkeeper: Bookkeeper
+    connectors: Connectors
 
     @property
     def books(self) -> Books:
@@ -120,7 +126,7 @@ async def step(worker: Worker, account_id: str | None = None, calls: Calls | Non
     done += await operate_due(worker, account_id, calls)
     done += await expire_due(worker, account_id)
     if account_id is None:
-        done += await notifications.retry_due(worker.books, worker.clock.now())
+        done += await notifications.retry_due(_inbox(worker), worker.clock.now())
     return done
 
 
@@ -140,6 +146,7 @@ async def drain(worker: Worker, account_id: str) -> None:
 async def _step_and_tell(worker: Worker, account_id: str | None) -> int:
     """One round over due work, what came of it delivered; gives how much was done."""
     done = await step(worker, account_id)
+    done += await check_due(worker, account_id)
     done += await worker.deliverer.drain(account_id)
     now = worker.clock.now()
     return done + await mailing.send_due(worker.database, worker.settings, now, account_id)
@@ -194,6 +201,8 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
 
     They are asked for at the same time and booked in the order in which they were made.
     """
+    if any(claimed.gateway_id is not None for claimed in group):
+        await janitor.check_siblings(_desk(worker), group)
     calls = [asyncio.create_task(_ask(worker, claimed)) for claimed in group]
     try:
         for claimed, call in zip(group, calls, strict=True):
@@ -207,10 +216,29 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
 async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
     submission = _with_details(worker.vault, claimed)
     WORKER_LAG.observe(max(0.0, claimed.waited.total_seconds()))
-    connector = worker.registry.connector(live=submission.tenant.live)
+    try:
+        connector = await _connector(worker, claimed)
+    except BadCredentials as error:
+        return Unknown(str(error))
     outcome = await connector.submit(submission)
     ATTEMPTS.labels(connector.name, submission.kind.value, type(outcome).__name__).inc()
     return outcome
+
+
+async def _connector(worker: Worker, claimed: Claimed) -> Connector:
+    if claimed.gateway_id is None:
+        return worker.registry.connector(live=claimed.submission.tenant.live)
+    return await worker.connectors.find(claimed.gateway_id)
+
+
+def _inbox(worker: Worker) -> Inbox:
+    return Inbox(worker.books, worker.settings, worker.connectors)
+
+
+def _desk(worker: Worker) -> janitor.Desk:
+    return janitor.Desk(
+        worker.database, worker.settings, worker.clock, worker.bookkeeper, worker.connectors
+    )
 
 
 def _with_details(vault: Vault, claimed: Claimed) -> Submission:
@@ -224,10 +252,14 @@ async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
     submission = claimed.submission
     # The clock of the mode, as far from real time as it was when the operation was claimed.
     now = worker.clock.now() + claimed.shift
+    if claimed.gateway_id is not None and not await keep_receipt(
+        worker.database, asked_for(claimed.order_id, submission), outcome, now
+    ):
+        return
     match outcome:
         case InProgress(ask_again):
-            due_at = now + ask_again if ask_again else None
-            await operations_store.wait_for_processor(worker.database, claimed, due_at)
+            due_at, check_at = await _when(worker, claimed, now, ask_again)
+            await operations_store.wait_for_processor(worker.database, claimed, due_at, check_at)
         case Unknown(error):
             await _note_unknown(worker, claimed, error, now)
         case NeedsInformation() if submission.kind is not OperationKind.REFUND:
@@ -243,12 +275,30 @@ async def _note(worker: Worker, claimed: Claimed, outcome: Outcome) -> None:
             )
 
 
+async def _when(
+    worker: Worker, claimed: Claimed, now: datetime, ask_again: timedelta | None
+) -> tuple[datetime | None, datetime | None]:
+    """When what was accepted is asked for again, and when it is looked up."""
+    if claimed.gateway_id is None:
+        return (now + ask_again if ask_again else None), None
+    if ask_again is not None:
+        return None, now + ask_again
+    rhythm = await janitor.rhythm_of(_desk(worker), claimed.gateway_id)
+    return None, rhythm.next_check(0, now, accepted=True)
+
+
 async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datetime) -> None:
     submission = claimed.submission
     flagged = needs_attention(submission.first_attempt_at, now)
     due_at = next_attempt(submission.attempt, submission.first_attempt_at, now)
+    check_at = None
+    if claimed.gateway_id is not None:
+        desk = _desk(worker)
+        rhythm = await janitor.rhythm_of(desk, claimed.gateway_id)
+        check_at = rhythm.next_check(0, submission.first_attempt_at, accepted=False)
+        due_at = await janitor.repeat_at(desk, claimed.gateway_id, due_at, now)
     await operations_store.ask_again_later(
-        worker.database, claimed, due_at, error, now if flagged else None
+        worker.database, claimed, due_at, error, now if flagged else None, check_at
     )
     log.warning(
         "outcome_unknown",
@@ -262,6 +312,16 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datet
         worker.database, submission.tenant, claimed.order_id, submission.key, now
     ):
         log.error("refund_needs_attention", operation_id=submission.key, error=error)
+
+
+async def check_due(worker: Worker, account_id: str | None) -> int:
+    """Look up operations without an outcome that are due for it; gives how many."""
+    return await janitor.check_due(_desk(worker), account_id, _BATCH)
+
+
+async def list_due(worker: Worker) -> int:
+    """List the refunds of gateways whose turn it is; gives how many gateways."""
+    return await janitor.list_due(_desk(worker), worker.books)
 
 
 async def expire_due(worker: Worker, account_id: str | None) -> int:

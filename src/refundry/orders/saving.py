@@ -260,7 +260,8 @@ async def _update_operations(tx: Tx, operations: Sequence[_Of[Operation]]) -> No
            SET state = n.state, updated_at = n.updated_at, failure_code = n.failure_code,
                failure_message = n.failure_message, failure_reason = n.failure_reason,
                due_at = CASE WHEN n.state = 'pending' THEN o.due_at END, leased_until = NULL,
-               attention_since = NULL,
+               attention_since = NULL, parked = NULL,
+               check_due_at = CASE WHEN n.state = 'pending' THEN o.check_due_at END,
                sealed_bank_details = CASE WHEN n.state = 'pending' THEN o.sealed_bank_details END
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[],
                       $6::timestamptz[], $7::text[], $8::text[], (SELECT $9::text[]))

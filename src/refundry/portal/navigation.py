@@ -39,7 +39,13 @@ GROUPS = (
             Entry("Bulk refunds", "/dashboard/bulk", Right.CREATE_REFUND),
         ),
     ),
-    Group("Finance", (Entry("Transactions", "/dashboard/transactions", Right.TRANSACTIONS),)),
+    Group(
+        "Finance",
+        (
+            Entry("Transactions", "/dashboard/transactions", Right.TRANSACTIONS),
+            Entry("Reconciliation", "/dashboard/reconciliation", Right.TRANSACTIONS),
+        ),
+    ),
     Group(
         "Developers",
         (

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from refundry.access.forms import find_form
 from refundry.access.rights import Right
+from refundry.domain.another_way import check_replacement
 from refundry.domain.cells import COMPONENT_NAMES
 from refundry.domain.choices import (
     FULL_ONLY,
@@ -21,8 +22,8 @@ from refundry.domain.choices import (
 )
 from refundry.domain.order import Order, OrderState
 from refundry.domain.preview import Outside, Preview, preview_refund
-from refundry.domain.refund import Refund, base_of_item
-from refundry.domain.refusal import ApprovalRequired
+from refundry.domain.refund import Refund, RefundAsk, base_of_item
+from refundry.domain.refusal import ApprovalRequired, Refusal
 from refundry.errors import NotFound, Refused, required
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
@@ -41,6 +42,7 @@ from refundry.portal.sources import source_label
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.refunds.limits import foresee, user_requester
 from refundry.refunds.previewing import unsubmitted_amount
+from refundry.refunds.replacing import find_chain
 from refundry.refunds.store import find_refund, find_refunds, refunds_of_order
 
 _METADATA_ROWS = 3
@@ -105,9 +107,10 @@ async def _review(visit: Visit, stored: StoredOrder, draft: Draft) -> Review:
     waiting = await unsubmitted_amount(visit.database, visit.tenant, order.id)
     preview = preview_refund(order, draft.ask, waiting=waiting, now=visit.now)
     approval = await _approval(visit, preview)
+    refusals = [*preview.refusals, *await _not_replaceable(visit, order, draft.ask)]
     return Review(
         draft,
-        [message_of(refusal) for refusal in preview.refusals],
+        [message_of(refusal) for refusal in refusals],
         preview,
         [(order.lines[p].id, line_name(stored, p), units) for p, units in draft.lines.items()],
         [(source_label(stored, share.charge), share.amount) for share in preview.shares],
@@ -130,6 +133,17 @@ async def _approval(visit: Visit, preview: Preview) -> str:
     requester = user_requester(visit.user)
     over = await foresee(visit.database, visit.tenant, requester, preview.refund)
     return over.words if over else ""
+
+
+async def _not_replaceable(visit: Visit, order: Order, ask: RefundAsk) -> list[Refusal]:
+    """Why a retry cannot take the place of what failed. Raises NotFound."""
+    if ask.replaces is None:
+        return []
+    chain = await find_chain(visit.database, visit.tenant, ask.replaces)
+    if chain.first.id != ask.replaces or chain.first.order_id != order.id:
+        raise NotFound("Refund", ask.replaces)
+    refusal = check_replacement(chain, None)
+    return [refusal] if refusal else []
 
 
 def _button(stored: StoredOrder, preview: Preview, *, waits: bool) -> str:

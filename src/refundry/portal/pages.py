@@ -135,6 +135,8 @@ FLASHES = {
     "refunded": "Refund submitted.",
     "mode": "Mode changed.",
     "saved": "Saved.",
+    "another-way": "This refund stands in the place of the one that failed.",
+    "asked": "The processor is being asked. What it says shows here in a moment.",
     "return-created": "Return created.",
     "return-accepted": "Return accepted.",
     "units-accepted": "Units accepted. The refund follows with the last of them.",
@@ -165,6 +167,9 @@ FLASHES = {
     "bulk-stopped": "The run has stopped. What is not refunded yet waits.",
     "bulk-discarded": "The file was discarded.",
     "bulk-known": "This file was uploaded before: this is what became of it.",
+    "adopted": "Adopted.",
+    "looked-again": "Looked at again. What agrees now is off the list.",
+    "dealt-with": "Marked as dealt with.",
     "signed-out": "You are signed out.",
 }
 """What was done, by the word in the address; only these texts are ever shown."""

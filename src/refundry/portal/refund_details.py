@@ -8,11 +8,13 @@ from datetime import timedelta
 from refundry.access.rights import Right
 from refundry.domain.cells import COMPONENT_NAMES
 from refundry.domain.charge import FAILURE_REASONS
-from refundry.domain.refund import OPEN_REFUND_STATES, Refund, RefundState
+from refundry.domain.refund import OPEN_REFUND_STATES, Refund
 from refundry.errors import NotFound, Refused, required
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
+from refundry.ids import new_web_token
 from refundry.languages.language import language
+from refundry.operations import check_store
 from refundry.operations.manual import settle_by_hand
 from refundry.orders.store import StoredOrder, find_order
 from refundry.portal.api_logs import call_that_made
@@ -20,8 +22,17 @@ from refundry.portal.forms import Form
 from refundry.portal.orders import COMPONENT_LABELS
 from refundry.portal.pages import Page, Streamed, Visit, Wrong
 from refundry.portal.receipts import note_done
+from refundry.portal.refund_another_way import (
+    PAGES as ANOTHER_WAY_PAGES,
+)
+from refundry.portal.refund_another_way import (
+    Replacing,
+    doubt_steps,
+    replacing_of,
+)
 from refundry.portal.refund_calculation import calculation, given_by_lines
 from refundry.portal.refund_form import read_metadata
+from refundry.portal.refund_gateway import at_processor
 from refundry.portal.refund_records import events_of_refund, records_of, requested_by
 from refundry.portal.refund_rows import FAILURES, refund_row
 from refundry.portal.refund_story import Record, Step, story
@@ -45,6 +56,7 @@ class Loaded:
     siblings: list[Refund]
     records: list[Record]
     steps: list[Step]
+    standing: Replacing
 
     @property
     def refund(self) -> Refund:
@@ -60,8 +72,9 @@ async def _load(visit: Visit) -> Loaded:
     records = await records_of(visit, order, stored.refund)
     who = await requested_by(visit, stored.refund)
     siblings = await _siblings(visit, order.order.id)
-    steps = story(stored.refund, records, requested_by=who)
-    return Loaded(stored, order, siblings, records, steps)
+    standing = await replacing_of(visit, stored.refund)
+    steps = story(stored.refund, records, requested_by=who) + doubt_steps(standing)
+    return Loaded(stored, order, siblings, records, steps, standing)
 
 
 async def _siblings(visit: Visit, order_id: str) -> list[Refund]:
@@ -94,9 +107,13 @@ async def show_refund(visit: Visit, *, error: str = "") -> Answer:
         status_link=status_address(settings, visit.services.vault, visit.tenant, refund.id),
         events=await events_of_refund(visit, refund),
         made_by=await call_that_made(visit, refund.id),
-        can_retry=refund.state in (RefundState.FAILED, RefundState.EXPIRED)
-        and visit.may(Right.CREATE_REFUND),
+        replacing=loaded.standing,
+        can_retry=loaded.standing.can_retry and visit.may(Right.CREATE_REFUND),
+        ways=loaded.standing.ways if visit.may(Right.PAY_ANOTHER_WAY) else {},
+        form_token=new_web_token(),
+        form=visit.form,
         markable=_markable(visit, loaded),
+        at_processors=[(r, at_processor(r.standing)) for r in loaded.records if r.standing],
         reasons={reason: FAILURES[reason] for reason in FAILURE_REASONS},
     )
 
@@ -128,7 +145,11 @@ def _markable(visit: Visit, loaded: Loaded) -> list[Record]:
     by_hand = visit.tenant.live and visit.services.settings.processor == "manual"
     if not by_hand and not loaded.refund.needs_attention:
         return []
-    return [record for record in loaded.records if record.state.value == "pending"]
+    pending = [record for record in loaded.records if record.state.value == "pending"]
+    if loaded.refund.needs_attention:
+        return pending
+    # What a gateway was asked for is not paid by hand.
+    return [record for record in pending if record.standing is None]
 
 
 async def post_metadata(visit: Visit) -> Answer:
@@ -173,6 +194,21 @@ async def post_mark(visit: Visit) -> Answer:
     return visit.go(f"/dashboard/refunds/{loaded.refund.id}", done="saved")
 
 
+async def post_check(visit: Visit) -> Answer:
+    """Have a record looked up at its processor at once."""
+    loaded = await _load(visit)
+    operation_id = visit.form.text("operation")
+    if operation_id not in {record.operation_id for record in loaded.records}:
+        raise Wrong("This record is not one of the refund's.")
+    asked = await check_store.ask_for_check(visit.database, visit.tenant, operation_id, visit.now)
+    if not asked:
+        raise Wrong("This record has ended already, or was not sent to a processor yet.")
+    done = {"operation": operation_id}
+    await note_done(visit, "refund.check", "refund", loaded.refund.id, None, done)
+    visit.services.wake()
+    return visit.go(f"/dashboard/refunds/{loaded.refund.id}", done="asked")
+
+
 def _reason(form: Form) -> str | None:
     """Why it failed; None for complete. Raises Wrong."""
     match form.text("outcome"):
@@ -211,5 +247,7 @@ PAGES = (
     Page("GET", "/refunds/{id}", show_refund, Right.VIEW_ORDERS),
     Page("GET", "/refunds/{id}/news", follow_refund, Right.VIEW_ORDERS),
     Page("POST", "/refunds/{id}/metadata", post_metadata, Right.CREATE_REFUND),
+    Page("POST", "/refunds/{id}/check", post_check, Right.MARK_MANUAL),
     Page("POST", "/refunds/{id}/mark", post_mark, Right.MARK_MANUAL),
+    *ANOTHER_WAY_PAGES,
 )

@@ -39,7 +39,7 @@ class Draft:
 
 
 def read_draft(order: Order, form: Form) -> Draft:
-    """The request that a form makes."""
+    """The request that a form makes; of a retry, in the place of the refund that failed."""
     draft = Draft()
     name = form.text("kind")
     if name not in set(Choice):
@@ -53,7 +53,10 @@ def read_draft(order: Order, form: Form) -> Draft:
         draft.problems.append(f"The reason is longer than {_LONGEST_REASON} characters.")
     metadata = read_metadata(form)
     if ask is not None and not draft.problems:
-        draft.ask = replace(ask, reason=reason or None, metadata=metadata_text(metadata))
+        draft.ask = replace(
+            ask, reason=reason or None, metadata=metadata_text(metadata),
+            replaces=form.text("replaces") or None,
+        )  # fmt: skip
     return draft
 
 
@@ -125,9 +128,10 @@ def read_metadata(form: Form, *, removing: bool = False) -> dict[str, JsonValue]
 
 
 def form_of(refund: Refund) -> Form:
-    """The form that would make the same request again."""
+    """The form that would make the same request again, in the place of the first one."""
     choice = choice_of(refund)
     pairs = [("kind", choice.value), ("reason", refund.reason or "")]
+    pairs.append(("replaces", refund.replaces or refund.id))
     if choice is Choice.ITEMS:
         for element in refund.elements:
             unit = plain_amount(element.amount // element.quantity, refund.currency)

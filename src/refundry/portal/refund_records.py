@@ -2,6 +2,7 @@
 
 from refundry.domain.charge import OperationState
 from refundry.domain.refund import Refund
+from refundry.operations.check_store import standings
 from refundry.orders.store import StoredOrder
 from refundry.portal.pages import Visit
 from refundry.portal.refund_story import Record
@@ -23,6 +24,7 @@ async def records_of(visit: Visit, stored: StoredOrder, refund: Refund) -> list[
         """,
         visit.tenant.account_id, visit.tenant.live, refund.order_id, refund.id,
     )  # fmt: skip
+    known = await standings(visit.database, visit.tenant, refund.order_id, [r["id"] for r in rows])
     return [
         Record(
             row["id"],
@@ -40,6 +42,7 @@ async def records_of(visit: Visit, stored: StoredOrder, refund: Refund) -> list[
             row["failure_message"],
             row["failure_reason"],
             row["note"],
+            known[row["id"]] if known[row["id"]].gateway else None,
         )
         for row in rows
     ]

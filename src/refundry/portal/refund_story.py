@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from refundry.domain.charge import OperationState
-from refundry.domain.refund import Refund, RefundState
+from refundry.domain.refund import Refund, RefundState, Way
+from refundry.operations.check_store import Standing
+from refundry.portal.refund_gateway import provider, what_is_known
 from refundry.portal.refund_rows import failure_text
 from refundry.portal.rendering import amount, moment
 
-_RETRY = "Make a new refund, or agree with the shopper on another way to pay."
+_RETRY = "Retry it as a new refund, or agree with the shopper on another way to pay."
 _ADVICE = {
     "expired_or_canceled_card": "Ask the shopper for another way to be paid, such as store credit.",
     "lost_or_stolen_card": "Ask the shopper for another way to be paid, such as store credit.",
@@ -29,6 +31,7 @@ class Record:
     """What one charge was asked to pay back. error: of the last attempt without an answer.
 
     due_at: when the processor is asked next, None: not by ourselves. note: of who decided by hand.
+    standing: what is known of it at its processor; None where it went through no gateway.
     """
 
     operation_id: str
@@ -46,6 +49,7 @@ class Record:
     failure_message: str | None = None
     failure_reason: str | None = None
     note: str | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ def story(refund: Refund, records: Sequence[Record], *, requested_by: str) -> li
 
 def _record_steps(refund: Refund, record: Record) -> list[Step]:
     part = f"{amount(record.amount, refund.currency)} of {record.label}"
+    if refund.way is not None and record.first_attempt_at is None:
+        return _other_way_steps(refund, record, part)
     if record.first_attempt_at is None:
         if record.state is OperationState.FAILED:
             return [Step(f"{part}: nothing is left there to pay back", record.created_at, "bad")]
@@ -81,9 +87,10 @@ def _record_steps(refund: Refund, record: Record) -> list[Step]:
     key = [f"Our reference at the provider: {record.operation_id}"]
     if record.error:
         key.append(f"Last attempt without an answer: {record.error}")
-    steps = [
-        Step(f"{part} sent to the payment provider{tries}", record.first_attempt_at, "ok", key)
-    ]
+    if record.standing is not None:
+        key += what_is_known(record.standing)
+    sent = f"{part} sent to {provider(record.standing)}{tries}"
+    steps = [Step(sent, record.first_attempt_at, "ok", key)]
     notes = [f"Note: {record.note}"] if record.note else []
     match record.state:
         case OperationState.COMPLETE:
@@ -98,6 +105,18 @@ def _record_steps(refund: Refund, record: Record) -> list[Step]:
     return steps
 
 
+def _other_way_steps(refund: Refund, record: Record, part: str) -> list[Step]:
+    """What became of a record that no processor was asked for."""
+    notes = [f"Note: {record.note}"] if record.note else []
+    if record.state is OperationState.COMPLETE:
+        way = "as store credit" if refund.way is Way.STORE_CREDIT else "by hand"
+        return [Step(f"{part} recorded as paid {way}", record.updated_at, "ok", notes)]
+    if record.state is OperationState.FAILED:
+        text = f"{part} failed: {failure_text(record.failure_reason)}"
+        return [Step(text, record.updated_at, "bad", notes)]
+    return [Step(f"{part} goes to an account of the shopper's", record.created_at, "ok", notes)]
+
+
 def _state_steps(refund: Refund, records: Sequence[Record]) -> list[Step]:
     """Where the refund is now, and what it waits for or what is to be done."""
     match refund.state:
@@ -109,6 +128,8 @@ def _state_steps(refund: Refund, records: Sequence[Record]) -> list[Step]:
         case RefundState.SUCCEEDED:
             paid = amount(refund.refunded, refund.currency)
             text = f"Succeeded: {paid} reached the shopper's payment provider"
+            if refund.way is not None:
+                text = f"Succeeded: {paid} reached the shopper"
             return [Step(text, _last(records), "ok", _what_now(refund))]
         case RefundState.FAILED:
             text = f"Failed: {failure_text(refund.failure_reason)}"
@@ -119,17 +140,31 @@ def _state_steps(refund: Refund, records: Sequence[Record]) -> list[Step]:
 
 
 def _waiting(refund: Refund, records: Sequence[Record]) -> Step:
+    if parked := _parked(records):
+        text = f"Needs attention: {parked}"
+        return Step(text, None, "warn", ["Nobody is asked any more. Look it up, then mark it."])
     if refund.needs_attention:
         text = "Needs attention: the provider has not told what became of it"
         return Step(text, None, "warn", ["Look the reference up at the provider, then mark it."])
     if not records:
         return Step("Waiting to be sent to the payment provider", None, "now")
-    checks = [record.due_at for record in records if record.due_at is not None]
-    if checks:
+    if checks := _next_checks(records):
         details = [f"Next check: {moment(min(checks))}"]
     else:
         details = ["The provider will tell us; nobody has to do anything."]
     return Step("Waiting for the payment provider", None, "now", details)
+
+
+def _parked(records: Sequence[Record]) -> str | None:
+    """Why a person has to decide, where that is so."""
+    return next((r.standing.parked for r in records if r.standing and r.standing.parked), None)
+
+
+def _next_checks(records: Sequence[Record]) -> list[datetime]:
+    """When processors are asked, or looked up, next."""
+    times = [record.due_at for record in records]
+    times += [record.standing.check_due_at for record in records if record.standing]
+    return [time for time in times if time is not None]
 
 
 def _what_now(refund: Refund) -> list[str]:

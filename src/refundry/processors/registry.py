@@ -5,7 +5,7 @@ from datetime import timedelta
 import aiohttp
 
 from refundry.processors.contract import Connector
-from refundry.processors.http import HttpConnector
+from refundry.processors.http import HttpCredentials, HttpProcessor
 from refundry.processors.manual import ManualConnector
 from refundry.processors.sandbox import SandboxConnector
 from refundry.settings import Settings
@@ -27,9 +27,8 @@ def _live(settings: Settings, session: aiohttp.ClientSession) -> Connector:
     if settings.processor == "http":
         assert settings.processor_url is not None
         assert settings.processor_secret is not None
-        return HttpConnector(
-            session, settings.processor_url, settings.processor_secret, settings.processor_timeout
-        )
+        credentials = HttpCredentials(settings.processor_url, settings.processor_secret)
+        return HttpProcessor(credentials, session, settings.processor_timeout)
     return ManualConnector()
 
 
@@ -37,12 +36,8 @@ def _test(settings: Settings, session: aiohttp.ClientSession) -> Connector:
     if settings.test_processor == "http":
         assert settings.test_processor_url is not None
         assert settings.test_processor_secret is not None
-        return HttpConnector(
-            session,
-            settings.test_processor_url,
-            settings.test_processor_secret,
-            settings.processor_timeout,
-        )
+        credentials = HttpCredentials(settings.test_processor_url, settings.test_processor_secret)
+        return HttpProcessor(credentials, session, settings.processor_timeout)
     return SandboxConnector(timedelta(seconds=settings.sandbox_delay))
 
 

@@ -147,6 +147,9 @@ def owner_trigger(source_type: str, last_name: str | None) -> Trigger | None:
 def decide(submission: Submission, delay: timedelta) -> Outcome:
     """The outcome that the source's trigger calls for; delay: of what fails late."""
     trigger = Trigger(submission.trigger) if submission.trigger else None
+    if submission.bank_details is not None and submission.source_type not in BANK_DETAIL_SOURCES:
+        # It goes to an account in place of the source, which has no say in it.
+        return Settled()
     if trigger is not None:
         case = (submission.kind, trigger)
         if case in _AT_ONCE:

@@ -28,6 +28,7 @@ from refundry.orders.store import order_by_invoice
 from refundry.refunds import store
 from refundry.refunds.drafts import keep_draft
 from refundry.refunds.limits import OverLimit, Requester, spend
+from refundry.refunds.replacing import take_place
 from refundry.refunds.saving import RefundSaving, save_refunds
 from refundry.refunds.store import NewRefund, StoredRefund
 from refundry.refunds.wire import refund_view, render_draft
@@ -89,6 +90,8 @@ async def _create(database: Database, tenant: Tenant, request: RefundRequest) ->
         await _note(tx, new, request)
         written = await store.insert_refunds(tx, [new])
         assert written
+        if new.refund.replaces is not None:
+            await take_place(tx, new)
         return new
 
     return accepted(await database.run(work))
@@ -132,12 +135,15 @@ def planned(tenant: Tenant, order: Order | None, request: RefundRequest) -> NewR
 
 async def _write(database: Database, new: NewRefund, request: RefundRequest) -> bool:
     try:
-        if request.receipt is None and request.requester is None:
+        alone = request.receipt is None and request.requester is None
+        if alone and new.refund.replaces is None:
             return bool(await store.insert_refunds(database, [new]))
         async with database.transaction() as tx:
             await _note(tx, new, request)
             if not await store.insert_refunds(tx, [new]):
                 raise _Changed
+            if new.refund.replaces is not None:
+                await take_place(tx, new)
     except (_Changed, asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
         return False
     return True

@@ -59,6 +59,7 @@ EXAMPLE_REFUNDED: dict[str, Any] = EXAMPLE_REFUND_ANSWER | {
     ],
 }
 _ITEMS = given("items", {"type": "array", "minItems": 1})
+PayoutWay = Literal["bank_transfer", "store_credit", "by_hand"]
 _ITEM_TYPE = Literal["shipping", "duty", "fees"]
 
 
@@ -276,7 +277,18 @@ class Refund(Struct, rename="camel"):
     ] = UNSET
     metadata: Annotated[Shown[ShownMetadata], about("Left out while empty.")] = UNSET
     needs_attention: Annotated[
-        Shown[bool], about("`true` where its outcome stays unknown and an operator must look.")
+        Shown[bool],
+        about(
+            "`true` where its outcome stays unknown, or it may be paid twice, and an operator"
+            " must look."
+        ),
+    ] = UNSET
+    replaces: Annotated[
+        Shown[str], about("The refund that failed and in whose place this one was made.")
+    ] = UNSET
+    payout_way: Annotated[
+        Shown[PayoutWay],
+        about("How it is paid, if not through the payment that it pays back.", "bank_transfer"),
     ] = UNSET
 
 

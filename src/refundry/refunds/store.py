@@ -13,7 +13,7 @@ from refundry.domain.charge import OperationState
 from refundry.domain.event import EventType
 from refundry.domain.money import find_currency
 from refundry.domain.order import Line, Order, OrderState, hold
-from refundry.domain.refund import Element, Part, Refund, RefundState, RefundType, Token
+from refundry.domain.refund import Element, Part, Refund, RefundState, RefundType, Token, Way
 from refundry.errors import required
 from refundry.ids import new_ordered_uuid
 from refundry.orders.store import (
@@ -335,7 +335,7 @@ _SELECT = """
 SELECT r.seq, r.id, r.order_id, r.created_at, r.currency, r.type, r.amount_minor, r.refunded_minor,
        r.elements, r.state, r.reason, r.failure_reason, r.metadata, r.invoice_id, r.share_lines,
        r.shares, r.refunded_shares, r.submit_due_at, r.sealed_token, r.token_expires_at,
-       r.attention_since, r.return_id,
+       r.attention_since, r.return_id, r.replaces, r.way,
        r.token_hash IS NOT NULL AND r.token_expires_at IS NULL AS token_spent,
        ARRAY(SELECT (p.charge_id, p.operation_id, p.amount_minor, o.state, o.created_at,
                      c.source_id,
@@ -477,6 +477,8 @@ def _stored(row: Record) -> StoredRefund:
         needs_attention=row["attention_since"] is not None,
         submitted=row["submit_due_at"] is None,
         return_id=row["return_id"],
+        replaces=row["replaces"],
+        way=Way(row["way"]) if row["way"] else None,
     )  # fmt: skip
     return StoredRefund(refund, parts, row["sealed_token"], row["token_spent"])
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from refundry.domain.another_way import UNPAID_STATES
 from refundry.domain.charge import OperationKind
 from refundry.domain.event import Draft
 from refundry.domain.order import Order
@@ -50,8 +51,13 @@ def refund_view(
         view["charges"] = _charge_views(parts, exponent)
     if refund.metadata is not None:
         view["metadata"] = msgspec.Raw(refund.metadata.encode())
-    if refund.needs_attention:
+    if refund.needs_attention and refund.state not in UNPAID_STATES:
+        # What failed stays as it was told (contract, refunds, section 7); the dashboard shows more.
         view["needsAttention"] = True
+    if refund.replaces is not None:
+        view["replaces"] = refund.replaces
+    if refund.way is not None:
+        view["payoutWay"] = refund.way.value
     return view
 
 

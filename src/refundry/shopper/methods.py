@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import msgspec
 
 from refundry.domain.charge import BANK_DETAIL_SOURCES
+from refundry.domain.refund import Way
 from refundry.http.document import raw_members
 from refundry.languages.language import Language, message
 
@@ -27,6 +28,9 @@ _NAMES = {
 } | dict.fromkeys(BANK_DETAIL_SOURCES, message("Bank transfer"))
 _DIGITS = message("Card ending in %(digits)s")
 _AS_PAID = message("The way you paid")
+
+SOURCE_OF_WAY = {Way.BANK_TRANSFER: "bankTransfer", Way.STORE_CREDIT: "customerCredit"}
+"""As what source a refund is paid that goes another way; of one paid by hand nobody knows."""
 
 # Working days until the money is there at the latest, as banks and providers commonly say it.
 _SLOWEST = 10

@@ -4,17 +4,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from refundry.access.store import account_name, clock_shift
+from refundry.domain.another_way import UNPAID_STATES
 from refundry.domain.refund import Refund, RefundState
 from refundry.domain.settlement import operations_of
 from refundry.errors import required
 from refundry.http.answer import Answer
 from refundry.languages.language import Language, message
+from refundry.operations.check_store import standings
 from refundry.orders.store import StoredOrder, find_order
+from refundry.refunds.replacing import find_chain
 from refundry.refunds.store import find_refund
 from refundry.shopper.bank_details import DEAD
 from refundry.shopper.links import read_status_link
-from refundry.shopper.methods import arrives_by, method_name
+from refundry.shopper.methods import SOURCE_OF_WAY, arrives_by, method_name
 from refundry.shopper.pages import Page, Visit
+from refundry.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ async def show_status(visit: Visit) -> Answer:
     stored = await find_refund(services.database, tenant, refund_id)
     if stored is None:
         return visit.tell(DEAD, status=404)
-    refund = stored.refund
+    refund = await _that_pays(visit, tenant, stored.refund)
     order = required(await find_order(services.database, tenant, refund.order_id))
     merchant = await account_name(services.database, tenant.account_id)
     shift = await clock_shift(services.database, tenant)
@@ -85,7 +89,16 @@ async def show_status(visit: Visit) -> Answer:
         methods=_methods(visit.language, order, refund),
         expected=_expected(visit, order, refund, shift, merchant),
         requested=visit.language.day(refund.created_at),
+        arns=await _arns(visit, tenant, refund),
     )
+
+
+async def _that_pays(visit: Visit, tenant: Tenant, refund: Refund) -> Refund:
+    """The refund that stands in the place of one that failed, if there is one."""
+    if refund.state not in UNPAID_STATES:
+        return refund
+    chain = await find_chain(visit.services.database, tenant, refund.id)
+    return chain.alive or refund
 
 
 def _text(language: Language, refund: Refund, merchant: str) -> str:
@@ -97,12 +110,25 @@ def _text(language: Language, refund: Refund, merchant: str) -> str:
 
 def _methods(language: Language, order: StoredOrder, refund: Refund) -> list[tuple[str, str]]:
     """Each way on which it is paid, with its amount."""
+    if refund.way is not None:
+        source = SOURCE_OF_WAY.get(refund.way)
+        name = method_name(language, source, "{}") if source else ""
+        return [(name, language.money(refund.amount, refund.currency))] if name else []
     found: list[tuple[str, str]] = []
     for part in refund.parts:
         charge = order.order.charge(part.charge_id)
         name = method_name(language, charge.source_type, order.facts.sources[charge.id].details)
         found.append((name, language.money(part.amount, refund.currency)))
     return found
+
+
+async def _arns(visit: Visit, tenant: Tenant, refund: Refund) -> list[str]:
+    """By which the shopper's bank finds what was paid."""
+    ids = [part.operation_id for part in refund.parts]
+    if refund.state is not RefundState.SUCCEEDED or not ids:
+        return []
+    found = await standings(visit.services.database, tenant, refund.order_id, ids)
+    return [found[each].arn or "" for each in ids if found[each].paid and found[each].arn]
 
 
 def _expected(
@@ -116,6 +142,8 @@ def _expected(
         return ""
     sent = [operation.updated_at for operation in operations_of(order.order, refund)]
     types = [order.order.charge(part.charge_id).source_type for part in refund.parts]
+    if refund.way is not None and (source := SOURCE_OF_WAY.get(refund.way)):
+        types = [source]
     day = arrives_by(types, max(sent, default=refund.created_at).date())
     today = (visit.services.clock.now() + shift).date()
     if day < today:

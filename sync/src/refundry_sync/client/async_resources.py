@@ -52,6 +52,7 @@ class AsyncRefunds:
         self.get = runner.one(refunds.get_refund)
         self.create = runner.one(refunds.create_refund)
         self.update = runner.one(refunds.update_refund)
+        self.another_way = runner.one(refunds.pay_refund_another_way)
 
 
 class AsyncRefundPreviews:

@@ -70,6 +70,8 @@ class Refund(Resource, frozen=True):
     charges: tuple[RefundCharge, ...] = ()
     metadata: Metadata | None = None
     needs_attention: bool = False
+    replaces: str | None = None
+    payout_way: str | None = None
     live_mode: bool | None = None
 
 

@@ -32,6 +32,14 @@ def update_refund(
     return post("/refunds/{id}", Refund, body, idempotency_key, id=refund_id)
 
 
+def pay_refund_another_way(
+    refund_id: str, body: Body, *, idempotency_key: str | None = None
+) -> Call[Refund]:
+    """Make a refund in the place of one that failed, paid again or another way. Refundry only."""
+    path = "/refundry/v1/refunds/{id}/another-way"
+    return post(path, Refund, body, idempotency_key, id=refund_id)
+
+
 def create_refund_preview(body: Body, *, idempotency_key: str | None = None) -> Call[RefundPreview]:
     """What a refund would come to, and what would refuse it; nothing is made. Refundry only."""
     return post("/refundry/v1/refund-previews", RefundPreview, body, idempotency_key)

@@ -1,0 +1,1 @@
+"""Stateful processors of our own, written from their public API documentation."""

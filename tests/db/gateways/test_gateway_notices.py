@@ -1,0 +1,136 @@
+"""What processors tell by themselves, through gateways."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from refundry.domain.order import OrderState
+from refundry.domain.refund import RefundState
+from refundry.operations import external_store
+from refundry.operations.adopting import hear_refund
+from refundry.processors.contract import Forged, ProcessorRefund, Settled
+from tests.contract.connectors.stand import Plan
+from tests.db.gateways.till import Till
+from tests.support.books import findings
+
+
+async def test_a_notification_ends_a_pending_refund_once(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(end="pending"))
+    refund = await till.refunded(order, "5.00")
+    till.stripe.sent()
+    (part,) = refund.parts
+    till.stripe.finish(part.operation_id, "settled", None)
+    (sent,) = till.stripe.sent()
+    with pytest.raises(Forged):
+        await till.tell(till.stripe.forge(sent, "secret"))
+    assert (await till.refund(refund.id)).state is RefundState.PENDING
+    assert await till.tell(sent)
+    assert not await till.tell(sent)
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+
+
+async def test_a_late_failure_is_heard(till: Till) -> None:
+    order = await till.sold()
+    refund = await till.refunded(order, "5.00")
+    assert refund.state is RefundState.SUCCEEDED
+    (part,) = refund.parts
+    till.stripe.finish(part.operation_id, "failed", "expired_or_canceled_card")
+    await till.tell_all()
+    refund = await till.refund(refund.id)
+    assert (refund.state, refund.failure_reason) == (
+        RefundState.FAILED, "expired_or_canceled_card",
+    )  # fmt: skip
+    assert (await till.shop.order(order)).refunded == 0
+
+
+@pytest.mark.parametrize("how", ["told", "listed"])
+async def test_a_refund_made_at_the_processor_is_adopted_once(till: Till, how: str) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.sent()
+    reference = till.stripe.refund_elsewhere(payment, 700)
+    if how == "told":
+        await till.tell_all()
+    for _ in range(2):
+        await till.list_refunds()
+    after = await till.shop.order(order)
+    assert after.refunded == 700
+    assert after.available_to_refund == 2001
+    found = await external_store.find(till.shop.database, till.gateway, reference)
+    assert found is not None
+    assert (found.state, found.order_id) == ("adopted", order["id"])
+    assert found.refund_id is not None
+    refund = await till.refund(found.refund_id)
+    assert (refund.state, refund.reason, refund.amount) == (
+        RefundState.SUCCEEDED, "refunded_at_processor", 700,
+    )  # fmt: skip
+    asked = till.stripe.asked()
+    await till.later(days=2)
+    assert till.stripe.asked() == asked, "nothing is sent for it"
+    assert till.paid(payment) == Decimal("7.00")
+    assert await findings(till.shop.database) == []
+
+
+async def test_a_refund_that_does_not_fit_waits_for_a_person(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.plan(Plan(fault="silence_before"))
+    waiting = await till.refunded(order, "20.00")
+    assert waiting.state is RefundState.PENDING
+    reference = till.stripe.refund_elsewhere(payment, 2000)
+    await till.list_refunds()
+    (conflict,) = await external_store.conflicts(till.shop.database, till.shop.tenant)
+    assert (conflict.reference, conflict.amount) == (reference, 2000)
+    assert conflict.why == "the charge has less left to be refunded, or refunds of it are open"
+    assert (await till.shop.order(order)).refunded == 0
+
+
+async def test_our_own_refunds_are_not_adopted(till: Till) -> None:
+    order = await till.sold()
+    await till.refunded(order, "5.00")
+    await till.tell_all()
+    await till.list_refunds()
+    assert await external_store.conflicts(till.shop.database, till.shop.tenant) == []
+    assert (await till.shop.order(order)).refunded == 500
+
+
+async def test_listing_brings_outcomes_that_nobody_told(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(end="pending"))
+    refund = await till.refunded(order, "5.00")
+    (part,) = refund.parts
+    till.stripe.finish(part.operation_id, "settled", None)
+    await till.list_refunds()
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+
+
+async def test_disputes_are_heard_from_opening_to_loss(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.dispute(payment, 2701, "opened")
+    await till.tell_all()
+    assert (await till.shop.order(order)).state is OrderState.DISPUTE
+    till.stripe.dispute(payment, 2701, "lost")
+    await till.tell_all()
+    after = await till.shop.order(order)
+    assert after.state is not OrderState.DISPUTE
+    assert after.refunded == 2701
+
+
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [
+        ("the shop's own 4711", "adopted"),
+        ("01a1ff06-431f-709a-a3c5-e68af7a2a537", "conflict"),
+    ],
+)
+async def test_only_our_own_reference_makes_a_refund_ours(till: Till, key: str, state: str) -> None:
+    order, payment = await till.sold_with_payment()
+    now = datetime.now(UTC)
+    refund = ProcessorRefund("re_of_another", payment, key, 100, "USD", now, Settled())
+    books = till.shop.worker.books
+    for _ in range(2):
+        await hear_refund(books, till.gateway, refund, timedelta(hours=1), now)
+    found = await external_store.find(till.shop.database, till.gateway, "re_of_another")
+    assert found is not None
+    assert found.state == state
+    assert (await till.shop.order(order)).refunded == (100 if state == "adopted" else 0)

@@ -1,0 +1,141 @@
+"""A refund goes through the gateway of its payment, once, and what comes back is kept."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from refundry.access.audit_log import COMMAND_LINE
+from refundry.domain.refund import RefundState
+from refundry.gateways.commands import GatewayRefused, NewGateway, close_gateway, open_gateway
+from tests.contract.connectors.stand import Plan
+from tests.db.gateways.till import CREDENTIALS, Till
+from tests.support.books import findings
+from tests.support.fixtures import order_body
+
+
+async def test_captures_and_refunds_reach_the_processor(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    refund = await till.refunded(order, "13.51")
+    assert refund.state is RefundState.SUCCEEDED
+    kinds = [(held.kind, held.amount, held.state) for held in till.stripe.held(payment)]
+    assert ("capture", 2701, "settled") in kinds
+    assert ("refund", 1351, "settled") in kinds
+    standing = await till.standing(refund)
+    assert (standing.gateway, standing.processor) == ("main", "stripe")
+    assert standing.reference is not None
+    assert standing.reference.startswith("re_")
+    assert await findings(till.shop.database) == []
+
+
+async def test_payments_without_a_reference_stay_in_the_sandbox(till: Till) -> None:
+    order = await till.shop.captured(order_body("A"))
+    refund = await till.refunded(order, "1.00")
+    assert refund.state is RefundState.SUCCEEDED
+    assert (await till.standing(refund)).gateway is None
+    assert till.stripe.asked() == 0
+
+
+async def test_a_decline_says_why(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(end="declined", code="insufficient_funds"))
+    refund = await till.refunded(order, "5.00")
+    assert (refund.state, refund.failure_reason) == (RefundState.FAILED, "insufficient_funds")
+
+
+@pytest.mark.parametrize("fault", ["silence_before", "silence_after", "error_after", "malformed"])
+async def test_an_unclear_answer_is_repeated_and_pays_once(till: Till, fault: str) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.plan(Plan(fault=fault))  # type: ignore[arg-type]
+    refund = await till.refunded(order, "5.00")
+    assert refund.state is RefundState.PENDING
+    assert (await till.standing(refund)).error
+    await till.later(seconds=5)
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+    assert till.paid(payment) == Decimal("5.00")
+
+
+async def test_a_pending_refund_is_looked_up_after_an_hour_and_then_daily(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.plan(Plan(end="pending"))
+    refund = await till.refunded(order, "5.00")
+    assert refund.state is RefundState.PENDING
+    standing = await till.standing(refund)
+    assert (standing.next_attempt, standing.checked_at) == (None, None)
+    assert standing.check_due_at is not None
+    asked = till.stripe.asked()
+    await till.later(minutes=61)
+    standing = await till.standing(refund)
+    assert standing.found == "under way"
+    assert standing.checked_at is not None
+    assert standing.check_due_at is not None
+    assert (standing.check_due_at - standing.checked_at).days == 1
+    (part,) = refund.parts
+    till.stripe.finish(part.operation_id, "settled", None)
+    await till.later(days=1)
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+    assert till.stripe.asked() == asked, "a look-up asks for no operation"
+    assert till.paid(payment) == Decimal("5.00")
+
+
+async def test_an_answer_about_another_amount_waits_for_a_person(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(fault="wrong_amount"))
+    refund = await till.refunded(order, "5.00")
+    assert refund.state is RefundState.PENDING
+    assert refund.needs_attention
+    standing = await till.standing(refund)
+    assert standing.parked == "the processor says 4.99 USD, and was asked for 5.0"
+    await till.later(days=3)
+    assert (await till.refund(refund.id)).state is RefundState.PENDING
+    assert await findings(till.shop.database) == []
+
+
+async def test_an_open_refund_is_looked_up_before_the_next_one_of_its_charge(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(end="pending"))
+    first = await till.refunded(order, "5.00")
+    (part,) = first.parts
+    till.stripe.finish(part.operation_id, "failed", "lost_or_stolen_card")
+    await till.later(minutes=2)
+    assert (await till.refund(first.id)).state is RefundState.PENDING
+    second = await till.refunded(order, "1.00")
+    assert second.state is RefundState.SUCCEEDED
+    first = await till.refund(first.id)
+    assert (first.state, first.failure_reason) == (RefundState.FAILED, "lost_or_stolen_card")
+
+
+async def test_a_closed_gateway_pays_back_what_it_took_and_takes_no_more(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    now = datetime.now(UTC)
+    await close_gateway(till.shop.database, till.gateway, COMMAND_LINE, now)
+    refund = await till.refunded(order, "2.00")
+    assert refund.state is RefundState.SUCCEEDED
+    assert till.paid(payment) == Decimal("2.00")
+    later = await till.sold()
+    sandboxed = await till.refunded(later, "2.00")
+    assert (await till.standing(sandboxed)).gateway is None
+
+
+async def test_gateways_do_not_overlap_and_keep_to_their_mode(till: Till) -> None:
+    shop, vault = till.shop, till.shop.worker.vault
+    now = datetime.now(UTC)
+
+    async def opened(**fields: object) -> None:
+        new = NewGateway(**{"name": "other", "processor": "stripe", "credentials": CREDENTIALS,
+                            **fields})  # type: ignore[arg-type]  # fmt: skip
+        await open_gateway(shop.database, vault, shop.tenant, new, COMMAND_LINE, now)
+
+    with pytest.raises(GatewayRefused, match="'main' takes these payments"):
+        await opened(source_types=("payPal", "creditCard"))
+    with pytest.raises(GatewayRefused, match="named 'main' exists"):
+        await opened(name="main", source_types=("payPal",))
+    with pytest.raises(GatewayRefused, match="for live payments"):
+        await opened(credentials=CREDENTIALS.replace("_test_", "_live_"))
+    with pytest.raises(GatewayRefused, match="'secret' is none of"):
+        await opened(credentials='{"secret": "sk_test_1"}')
+    with pytest.raises(GatewayRefused, match="none of: stripe"):
+        await opened(processor="square")
+    await opened()
+    with pytest.raises(GatewayRefused, match="'other' takes these payments"):
+        await opened(name="third")
