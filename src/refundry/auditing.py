@@ -203,11 +203,19 @@ class Audited:
     findings: list[Finding]
 
 
-async def audit(session: Session) -> AsyncIterator[Audited]:
+Position = tuple[str, bool, str]
+"""Account, mode and id of an order."""
+
+
+async def audit(
+    session: Session, behind: Position = ("", False, ""), batch: int = _BATCH
+) -> AsyncIterator[Audited]:
     """Check every order, stretch by stretch. Run it on one snapshot, or beside running commands
     it may see half of a change: see `refundry audit`, which holds a repeatable-read transaction.
+
+    behind: only orders that come after this one; batch: how many are in a stretch.
     """
-    position: tuple[str, bool, str] = ("", False, "")
+    position = behind
     while True:
         rows = await session.fetch(
             """
@@ -215,19 +223,20 @@ async def audit(session: Session) -> AsyncIterator[Audited]:
              WHERE (account_id, live, id) > ($1, $2, $3)
              ORDER BY account_id, live, id LIMIT $4
             """,
-            *position, _BATCH,
+            *position, batch,
         )  # fmt: skip
         if not rows:
             return
-        findings = await _cell_findings(session, position) + await _sum_findings(session, position)
+        findings = await _cell_findings(session, position, batch)
+        findings += await _sum_findings(session, position, batch)
         last = rows[-1]
         position = last["account_id"], last["live"], last["id"]
         yield Audited(len(rows), findings)
 
 
-async def _cell_findings(session: Session, position: tuple[str, bool, str]) -> list[Finding]:
+async def _cell_findings(session: Session, position: Position, batch: int) -> list[Finding]:
     findings: list[Finding] = []
-    for row in await session.fetch(_CELLS, *position, _BATCH):
+    for row in await session.fetch(_CELLS, *position, batch):
         where = f"line {row['position']} {_COMPONENTS[row['component'] - 1]}"
         for figure, kept, journal in zip(_FIGURES, row["kept"], row["journal"], strict=True):
             if kept != journal:
@@ -240,8 +249,8 @@ async def _cell_findings(session: Session, position: tuple[str, bool, str]) -> l
     return findings
 
 
-async def _sum_findings(session: Session, position: tuple[str, bool, str]) -> list[Finding]:
-    rows = await session.fetch(_SUMS, *position, _BATCH)
+async def _sum_findings(session: Session, position: Position, batch: int) -> list[Finding]:
+    rows = await session.fetch(_SUMS, *position, batch)
     return [
         Finding(
             row["account_id"], row["live"], row["order_id"], row["figure"], int(row["kept"]),

@@ -22,7 +22,7 @@ from refundry.orders.commands import FulfillmentRequest, create_fulfillment, ret
 from refundry.refunds.commands import RefundRequest, create_refund
 from refundry.returns.commands import ReturnDesk, create_return, update_return
 from refundry.returns.reading import ReturnRequest, ReturnUpdate
-from tests.support.books import Shop, findings
+from tests.support.books import Shop, findings_of
 from tests.support.fixtures import card, credit, order_body, paid_by
 from tests.support.http import Doc
 from tests.support.order_books import assert_books
@@ -193,7 +193,7 @@ class Life:
         return [(await self.shop.find(row["id"])).refund for row in rows]
 
     async def assert_books(self) -> None:
-        assert await findings(self.shop.database) == []
+        assert await findings_of(self.shop) == []
         order = await self.order()
         assert_books(order, await self.refunds())
         assert (order.state.value == "dispute") is bool(

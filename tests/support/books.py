@@ -136,3 +136,15 @@ async def findings(database: Database) -> list[Finding]:
         async for stretch in audit(connection):
             found += stretch.findings
     return found
+
+
+async def findings_of(shop: Shop) -> list[Finding]:
+    """What an audit of a shop's few orders finds wrong: for after each step of many."""
+    account_id = shop.tenant.account_id
+    async with (
+        shop.database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        async for stretch in audit(connection, (account_id, False, ""), batch=10):
+            return [each for each in stretch.findings if each.account_id == account_id]
+    return []
