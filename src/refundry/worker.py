@@ -23,7 +23,7 @@ from refundry.metrics import APPROVALS_WAITING, NEEDS_ATTENTION, OLDEST_DELIVERY
 from refundry.operations import store as operations_store
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
-from refundry.operations.work import Calls, Worker, check_due, list_due, step, tidy
+from refundry.operations.work import Calls, Worker, check_due, list_due, retry_notices, step, tidy
 from refundry.processors.registry import Registry
 from refundry.refunds.drafts import count_all_waiting
 from refundry.sealing import open_vault
@@ -181,7 +181,7 @@ async def _list_refunds(worker: Worker, wakes: Sequence[asyncio.Event]) -> None:
     """Find refunds that were made at processors, and outcomes that nobody told us."""
     while True:
         try:
-            if await list_due(worker):
+            if await list_due(worker) + await retry_notices(worker):
                 for event in wakes:
                     event.set()
         except Exception as error:  # the loop outlives whatever a processor says

@@ -21,7 +21,7 @@ async def retry(shop: Shop, after: timedelta = SOON) -> None:
     """Try what is kept again, as a worker does some time later."""
     worker = shop.worker
     inbox = Inbox(worker.books, worker.settings, worker.connectors)
-    await retry_due(inbox, datetime.now(UTC) + after)
+    await retry_due(inbox, datetime.now(UTC) + after, gateways=False)
 
 
 async def state_of(shop: Shop, note: str) -> str:

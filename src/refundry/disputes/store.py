@@ -105,20 +105,20 @@ async def name_dispute(tx: Tx, tenant: Tenant, dispute: Dispute, reference: str)
 
 
 async def find_by_reference(
-    session: Session, reference: str, *, live: bool
+    session: Session, reference: str, *, live: bool, account_id: str | None = None
 ) -> list[tuple[Tenant, str, str]]:
     """The disputes that a processor knows by a reference, as (tenant, order, dispute): the open
     ones, or if there is none the closed ones.
 
     Where it has told of one itself, those that somebody opened by hand with the same reference
-    do not count: accounts must not meet through what they may choose.
+    do not count: accounts must not meet through what they may choose. account_id: only of this one.
     """
     rows = await session.fetch(
         """
         SELECT account_id, live, order_id, id, state, heard FROM disputes
-         WHERE processor_reference = $1 AND live = $2
+         WHERE processor_reference = $1 AND live = $2 AND ($3::text IS NULL OR account_id = $3)
         """,
-        reference, live,
+        reference, live, account_id,
     )  # fmt: skip
     rows = [row for row in rows if row["heard"]] or rows
     wanted = [row for row in rows if row["state"] == "open"] or rows

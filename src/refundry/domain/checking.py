@@ -55,6 +55,10 @@ def _read_step(text: str) -> timedelta:
     return timedelta(seconds=int(number) * _UNITS[unit])
 
 
+# How every difference begins.
+DIFFERS = "the processor says"
+
+
 def disagreement(
     currency: Currency, asked: int, did: int | None, did_currency: str | None
 ) -> str | None:
@@ -63,8 +67,8 @@ def disagreement(
     asked, did: minor units; did, did_currency: None where the processor does not say.
     """
     if did_currency is not None and did_currency.upper() != currency.code:
-        return f"the processor says that it was in {did_currency.upper()}, not in {currency.code}"
+        return f"{DIFFERS} that it was in {did_currency.upper()}, not in {currency.code}"
     if did is not None and did != asked:
         said, wanted = (major_text(each, currency.exponent) for each in (did, asked))
-        return f"the processor says {said} {currency.code}, and was asked for {wanted}"
+        return f"{DIFFERS} {said} {currency.code}, and was asked for {wanted}"
     return None

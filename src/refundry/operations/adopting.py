@@ -59,10 +59,14 @@ async def hear_refund(
     known = await external_store.find_operation(
         books.database, gateway, refund.key, refund.reference
     )
+    if known is not None and known.is_other_than(refund.reference):
+        return await _hear_second(books, gateway, refund, known, now)
     if known is not None:
         return await hear_outcome(books, gateway, known, refund.outcome, now)
     if isinstance(refund.outcome, Declined):
         return False  # It moved nothing.
+    if await external_store.is_known(books.database, gateway.tenant, refund):
+        return False  # Another gateway leads to the same account there.
     charges = await external_store.charges_of_payment(
         books.database, gateway.tenant, refund.payment
     )
@@ -78,12 +82,29 @@ async def hear_outcome(
     tenant = gateway.tenant
     shifted = now + await clock_shift(books.database, tenant)
     asked = await find_asked(books.database, tenant, known.operation_id)
-    if not await keep_receipt(books.database, asked, outcome, shifted):
+    paid_after_all = known.failed and isinstance(outcome, Settled)
+    if not known.is_answered_by(outcome):
+        return False
+    if not await keep_receipt(books.database, asked, outcome, shifted) and not paid_after_all:
         return True
     if not isinstance(outcome, Settled | Declined | NeedsInformation):
         return False
     booking = Booking(tenant, known.order_id, known.operation_id, outcome, shifted, known.kind)
     return await book_outcome(books, booking)
+
+
+async def _hear_second(
+    books: Books, gateway: Gateway, refund: ProcessorRefund, known: Known, now: datetime
+) -> bool:
+    """Hear of a second refund there that carries an operation of ours: a person must look."""
+    if isinstance(refund.outcome, Declined):
+        return False  # One of them moved nothing, and that is not the one that we know.
+    why = f"it carries {known.operation_id}, which is {known.reference} there"
+    fresh = await external_store.claim_external(books.database, gateway, refund, why, now)
+    if fresh:
+        log.error("refund_maybe_paid_twice", operation_id=known.operation_id,
+                  references=[known.reference, refund.reference])  # fmt: skip
+    return fresh
 
 
 async def _adopt(
@@ -128,8 +149,11 @@ async def _make(
     order_id, charge_id = charge
     shifted = now + await clock_shift(books.database, gateway.tenant)
 
-    async def work(tx: Tx) -> Ledger:
+    async def work(tx: Tx) -> Ledger | None:
         stored = required(await lock_order(tx, gateway.tenant, order_id))
+        # Somebody else may have adopted it while we waited for the order.
+        if await external_store.is_known(tx, gateway.tenant, refund):
+            return None
         if stored.order.charge(charge_id).refundable < refund.amount:
             raise _Conflict("the charge has less left to be refunded, or refunds of it are open")
         request = RefundRequest(_ask(gateway, refund, order_id), shifted, timedelta(), None)
@@ -151,7 +175,9 @@ async def _make(
         await external_store.note_adopted(tx, gateway, refund.reference, order_id, new.refund.id)
         return ledger
 
-    (await books.database.run(work)).observe()
+    ledger = await books.database.run(work)
+    if ledger is not None:
+        ledger.observe()
 
 
 def _ask(gateway: Gateway, refund: ProcessorRefund, order_id: str) -> RefundAsk:

@@ -183,10 +183,10 @@ async def note_check(
                due_at = CASE WHEN $7 THEN NULL ELSE due_at END,
                last_error = CASE WHEN $7 THEN NULL ELSE last_error END
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
-           AND checks = $8 AND parked IS NULL
+           AND checks = $8 AND attempts = $9 AND parked IS NULL
         """,
         tenant.account_id, tenant.live, checked.order_id, checked.submission.key, check_due_at,
-        found, accepted, checked.checks,
+        found, accepted, checked.checks, checked.submission.attempt,
     )  # fmt: skip
 
 

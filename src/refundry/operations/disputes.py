@@ -19,25 +19,34 @@ log = structlog.get_logger("refundry.notifications")
 
 
 async def hear_dispute(
-    database: Database, notification: Notification, *, live: bool, now: datetime
+    database: Database,
+    notification: Notification,
+    *,
+    live: bool,
+    now: datetime,
+    tenant: Tenant | None = None,
 ) -> bool | None:
     """Book what a processor says of a dispute: whether that changed anything.
 
     None where it cannot be booked (yet): its charge or dispute is unknown or named twice, the
     order is in no state for it, the bank took more than we know of. It is never booked otherwise
-    than it was told. now: real time.
+    than it was told. now: real time. tenant: whose processor it was, where that is known: it
+    tells of nobody else's.
     """
     try:
         if notification.type == "dispute.opened":
-            return await _hear_opened(database, notification.data, live=live, now=now)
-        return await _hear_resolved(database, notification, live=live, now=now)
+            return await _hear_opened(database, notification.data, tenant, live=live, now=now)
+        return await _hear_resolved(database, notification, tenant, live=live, now=now)
     except Refused as refused:
         log.warning("dispute_not_booked", id=notification.id, why=type(refused.refusal).__name__)
         return None
 
 
-async def _hear_opened(database: Database, data: Data, *, live: bool, now: datetime) -> bool | None:
+async def _hear_opened(
+    database: Database, data: Data, only: Tenant | None, *, live: bool, now: datetime
+) -> bool | None:
     found = await find_charges(database, required(data.charge_id), live=live)
+    found = [each for each in found if only in (None, each[0])]
     if len(found) != 1:
         return None
     tenant, order_id = found[0]
@@ -52,10 +61,13 @@ async def _hear_opened(database: Database, data: Data, *, live: bool, now: datet
 
 
 async def _hear_resolved(
-    database: Database, notification: Notification, *, live: bool, now: datetime
-) -> bool | None:
+    database: Database, notification: Notification, only: Tenant | None, *, live: bool,
+    now: datetime,
+) -> bool | None:  # fmt: skip
     data = notification.data
-    found = await find_by_reference(database, required(data.processor_reference), live=live)
+    reference = required(data.processor_reference)
+    account_id = only and only.account_id
+    found = await find_by_reference(database, reference, live=live, account_id=account_id)
     if len(found) != 1:
         return None
     tenant, _, dispute_id = found[0]

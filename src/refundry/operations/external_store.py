@@ -5,8 +5,9 @@ from datetime import datetime
 
 from refundry.db.database import Record, Session
 from refundry.domain.charge import OperationKind
+from refundry.domain.checking import DIFFERS
 from refundry.gateways.store import Gateway
-from refundry.processors.contract import ProcessorRefund
+from refundry.processors.contract import Outcome, ProcessorRefund, Unknown
 from refundry.tenant import Tenant
 
 
@@ -17,6 +18,23 @@ class Known:
     order_id: str
     operation_id: str
     kind: OperationKind
+    reference: str | None = None
+    failed: bool = False
+    parked: str | None = None
+
+    def is_other_than(self, reference: str) -> bool:
+        """Whether the processor knows this refund under another reference."""
+        return self.kind is OperationKind.REFUND and self.reference not in (None, reference)
+
+    def is_answered_by(self, outcome: Outcome) -> bool:
+        """Whether an outcome may be booked: not one without an amount where amounts differed."""
+        if (
+            self.parked is None
+            or not self.parked.startswith(DIFFERS)
+            or isinstance(outcome, Unknown)
+        ):
+            return True
+        return outcome.receipt.amount is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +63,8 @@ async def find_operation(
     """
     row = await session.fetchrow(
         """
-        SELECT order_id, id, kind FROM charge_operations
+        SELECT order_id, id, kind, processor_reference, state = 'failed' AS failed, parked
+          FROM charge_operations
          WHERE account_id = $1 AND live = $2 AND gateway_id = $3
            AND (id = $4 OR processor_reference = $5)
          ORDER BY id = $4 DESC NULLS LAST
@@ -53,7 +72,28 @@ async def find_operation(
         """,
         gateway.tenant.account_id, gateway.tenant.live, gateway.id, key, reference,
     )  # fmt: skip
-    return Known(row["order_id"], row["id"], OperationKind(row["kind"])) if row else None
+    if row is None:
+        return None
+    return Known(
+        row["order_id"], row["id"], OperationKind(row["kind"]), row["processor_reference"],
+        row["failed"], row["parked"],
+    )  # fmt: skip
+
+
+async def is_known(session: Session, tenant: Tenant, refund: ProcessorRefund) -> bool:
+    """Whether the account has a refund record of it, through whichever gateway."""
+    return await session.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM charge_operations
+                        WHERE account_id = $1 AND live = $2 AND id = $3 AND kind = 'refund')
+            OR EXISTS (SELECT FROM charges c JOIN charge_operations o
+                           ON o.account_id = c.account_id AND o.live = c.live
+                          AND o.order_id = c.order_id AND o.charge_id = c.id
+                        WHERE c.account_id = $1 AND c.live = $2 AND c.processor_reference = $4
+                          AND o.kind = 'refund' AND o.processor_reference = $5)
+        """,
+        tenant.account_id, tenant.live, refund.key, refund.payment, refund.reference,
+    )  # fmt: skip
 
 
 async def charges_of_payment(
@@ -95,6 +135,7 @@ async def note_adopted(
         """
         UPDATE external_refunds SET state = 'adopted', why = NULL, order_id = $5, refund_id = $6
          WHERE account_id = $1 AND live = $2 AND gateway_id = $3 AND reference = $4
+           AND state = 'conflict'
         """,
         gateway.tenant.account_id, gateway.tenant.live, gateway.id, reference, order_id, refund_id,
     )  # fmt: skip

@@ -86,11 +86,6 @@ async def try_again(inbox: Inbox, seen: Seen, sealed: str, now: datetime) -> Non
             await _apply(inbox, gateway, notice, seen, now)
 
 
-def is_gateway(connector: str) -> bool:
-    """Whether a kept notification came through a gateway."""
-    return connector.startswith("gw_")
-
-
 def _seal(vault: Vault, headers: Mapping[str, str], body: bytes) -> str:
     """Sealed, as what verifies it may be a secret, and what it tells is about people."""
     kept = _Kept(dict(headers), body)
@@ -132,5 +127,14 @@ async def _hear_dispute(
         amount=major_text(dispute.amount, currency.exponent), reason=dispute.reason,
         fraud=dispute.reason == "fraudulent",
     )  # fmt: skip
-    told = Notification(notice.id, f"dispute.{dispute.state}", data)
-    return await hear_dispute(database, told, live=gateway.tenant.live, now=now)
+    tenant = gateway.tenant
+
+    async def hear(state: str) -> bool | None:
+        told = Notification(notice.id, f"dispute.{state}", data)
+        return await hear_dispute(database, told, live=tenant.live, now=now, tenant=tenant)
+
+    heard = await hear(dispute.state)
+    if heard is None and dispute.state != "opened" and await hear("opened") is not None:
+        # We were away when it was opened: notices tell how it is now.
+        heard = await hear(dispute.state)
+    return heard

@@ -8,6 +8,7 @@ import msgspec
 from refundry.db.database import Session
 
 _RETRY_EVERY = timedelta(seconds=30)
+_RETRY_AT_LEAST = timedelta(hours=1)
 # A notification may overtake our own commit, but not by more than this.
 _KEEP = timedelta(hours=24)
 
@@ -32,6 +33,11 @@ class Notification(msgspec.Struct, rename="camel"):
     id: str
     type: str
     data: Data
+
+
+def is_gateway(connector: str) -> bool:
+    """Whether a kept notification came through a gateway."""
+    return connector.startswith("gw_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,10 @@ async def keep(session: Session, seen: Seen, body: str) -> bool:
 async def mark(session: Session, seen: Seen, applied: bool | None, now: datetime) -> None:
     """Note what became of a kept notification. applied: whether it changed anything; None: what it
     is about is not known yet, so that it is tried again for a day."""
+    pause = _RETRY_EVERY
+    if is_gateway(seen.connector):
+        # Most that fits nothing is of payments that are not ours: it is asked about less and less.
+        pause = max(pause, min(now - seen.received_at, _RETRY_AT_LEAST))
     if applied is None:
         state = "waiting" if now - seen.received_at < _KEEP else "unmatched"
     else:
@@ -69,5 +79,5 @@ async def mark(session: Session, seen: Seen, applied: bool | None, now: datetime
         UPDATE processor_notifications SET state = $3, due_at = $4
          WHERE connector = $1 AND id = $2 AND state = 'waiting'
         """,
-        seen.connector, seen.id, state, now + _RETRY_EVERY if state == "waiting" else None,
+        seen.connector, seen.id, state, now + pause if state == "waiting" else None,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import msgspec
 
 from refundry.db.database import Tx
 from refundry.domain import settlement
+from refundry.domain.charge import OperationState
 from refundry.domain.event import Change
 from refundry.domain.refund import RefundState
 from refundry.operations.commands import Books, Ledger, waiting_members
@@ -46,6 +47,11 @@ async def give_information(
         if found.refund.token is None or found.refund.token.expires_at <= now:
             return None
         members = await waiting_members(tx, tenant, found)
+        waited = {
+            operation.id
+            for operation in settlement.operations_of(stored.order, found.refund)
+            if operation.state is OperationState.PENDING_INFORMATION
+        }
         change = Change(stored.order, now)
         records = settlement.take_information(
             change, found.refund, [member.refund for member in members]
@@ -54,7 +60,8 @@ async def give_information(
         ledger.record(order_key(tenant, order_id), change, members)
         await ledger.write(tx)
         sealed = seal_details(books.vault, details)
-        ids = [record.id for record in records]
+        # What was asked for already is not asked for again because of them.
+        ids = [record.id for record in records if record.id in waited]
         await _queue(tx, tenant, order_id, ids, sealed, now)
         for member in members:
             await stop_if_paid(tx, tenant, member.refund, now)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import asyncpg
 import structlog
 
 from refundry.clock import Clock
@@ -42,7 +41,7 @@ _LISTING_LEASE = timedelta(minutes=5)
 # Clocks differ, and what was pending at the last listing may have ended since.
 _OVERLAP = timedelta(days=1)
 # No processor's gateway keeps a request for longer.
-_GIVEN_TIME = timedelta(minutes=2)
+GIVEN_TIME = timedelta(minutes=2)
 _GONE = "the processor accepted it and does not know it now"
 log = structlog.get_logger("refundry.janitor")
 
@@ -97,7 +96,7 @@ async def repeat_at(desk: Desk, gateway_id: str, due_at: datetime, now: datetime
         connector = await desk.connectors.find(gateway_id)
     except BadCredentials:
         return due_at
-    return due_at if connector.abilities.repeats_for else max(due_at, now + _GIVEN_TIME)
+    return due_at if connector.abilities.repeats_for else max(due_at, now + GIVEN_TIME)
 
 
 async def rhythm_of(desk: Desk, gateway_id: str) -> Rhythm:
@@ -136,9 +135,11 @@ async def _check(desk: Desk, checked: Checked) -> None:
                 desk.database, checked, "under way", check_due_at=at, accepted=True
             )
         case _:
-            await desk.bookkeeper.book(
-                Booking(submission.tenant, checked.order_id, submission.key, found, now)
-            )
+            booking = Booking(submission.tenant, checked.order_id, submission.key, found, now)
+            if not await desk.bookkeeper.book(booking):
+                at = rhythm.next_check(checked.checks, now, accepted=checked.accepted)
+                said = "its answer changes nothing"
+                await check_store.note_check(desk.database, checked, said, check_due_at=at)
 
 
 async def _found(desk: Desk, checked: Checked) -> Found:
@@ -181,5 +182,5 @@ async def _list(desk: Desk, books: Books, gateway: Gateway, rhythm: Rhythm, now:
     async for refund in connector.refunds_since(since):
         try:
             await hear_refund(books, gateway, refund, rhythm.pending[0], now)
-        except asyncpg.PostgresError as error:
+        except Exception as error:  # the others are taken in all the same
             log.error("listed_refund_failed", reference=refund.reference, exc_info=error)

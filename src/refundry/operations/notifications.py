@@ -14,8 +14,8 @@ from refundry.domain.charge import OperationKind
 from refundry.operations import gateway_notices
 from refundry.operations.commands import Booking, Books, Word, book_outcome
 from refundry.operations.disputes import hear_dispute
-from refundry.operations.gateway_notices import Inbox, is_gateway
-from refundry.operations.inbox import Notification, Seen, keep, mark
+from refundry.operations.gateway_notices import Inbox
+from refundry.operations.inbox import Notification, Seen, is_gateway, keep, mark
 from refundry.operations.store import find_operation
 from refundry.processors.contract import Declined, NeedsInformation, Settled
 from refundry.processors.http_protocol import failure_of
@@ -94,14 +94,18 @@ async def _hear_outcome(books: Books, received: Received, now: datetime) -> bool
     return await book_outcome(books, booking)
 
 
-async def retry_due(inbox: Inbox, now: datetime) -> int:
-    """Try kept notifications again; gives how many there were."""
+async def retry_due(inbox: Inbox, now: datetime, *, gateways: bool) -> int:
+    """Try kept notifications again; gives how many there were.
+
+    gateways: those that came through gateways, whose processors are asked again; or all others.
+    """
     rows = await inbox.database.fetch(
         """
         SELECT connector, id, received_at, body FROM processor_notifications
-         WHERE due_at <= $1 ORDER BY due_at LIMIT 100
+         WHERE due_at <= $1 AND starts_with(connector, 'gw_') = $2 ORDER BY due_at LIMIT 100
         """,
         now,
+        gateways,
     )
     for row in rows:
         seen = Seen(row["connector"], row["id"], row["received_at"])

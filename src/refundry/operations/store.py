@@ -1,6 +1,6 @@
 """Charge operations as work: which are due, who asks the processor, what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -131,6 +131,25 @@ def _claimed(row: Record, now: datetime) -> Claimed:
     waited, shift = row["now"] - row["due_at"], row["now"] - now
     sealed, gateway_id = row["sealed_bank_details"], row["gateway_id"]
     return Claimed(row["order_id"], row["seq"], submission, waited, shift, sealed, gateway_id)
+
+
+async def renew_leases(
+    session: Session, tenant: Tenant, order_id: str, attempts: Mapping[str, int], until: datetime
+) -> set[str]:
+    """Keep operations of an order for oneself until then: those that are still due, and still the
+    attempt that was claimed. attempts: by the id of the operation."""
+    rows = await session.fetch(
+        """
+        UPDATE charge_operations o SET leased_until = $6
+          FROM unnest($4::text[], (SELECT $5::integer[])) AS n (id, attempt)
+         WHERE o.account_id = $1 AND o.live = $2 AND o.order_id = $3 AND o.id = n.id
+           AND o.attempts = n.attempt AND o.state = 'pending' AND o.parked IS NULL
+           AND o.due_at IS NOT NULL
+        RETURNING o.id
+        """,
+        tenant.account_id, tenant.live, order_id, list(attempts), list(attempts.values()), until,
+    )  # fmt: skip
+    return {row["id"] for row in rows}
 
 
 async def wait_for_processor(

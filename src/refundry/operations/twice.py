@@ -66,7 +66,7 @@ async def stop(tx: Tx, tenant: Tenant, refund: Refund, now: datetime) -> None:
           FROM refund_parts p
          WHERE p.account_id = $1 AND p.live = $2 AND p.order_id = $3 AND p.refund_id = $4
            AND o.account_id = p.account_id AND o.live = p.live AND o.order_id = p.order_id
-           AND o.id = p.operation_id AND o.state = 'pending' AND o.attempts = 0
+           AND o.id = p.operation_id AND o.state = 'pending' AND o.first_attempt_at IS NULL
         """,
         tenant.account_id, tenant.live, refund.order_id, refund.id, _STOPPED, now,
     )  # fmt: skip

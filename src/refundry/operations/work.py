@@ -50,6 +50,10 @@ from refundry.webhooks.store import drop_deliveries
 _BATCH = 100
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
+# How many answers of a gateway's processor a submission may wait for; and where it keeps no keys,
+# so that its refunds are read one by one before a repeat.
+_QUESTIONS = 3
+_MOST_QUESTIONS = 12
 # Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
 _MOST_CALLS = 200
 _ATTEMPTS_KEPT = timedelta(days=30)
@@ -126,7 +130,8 @@ async def step(worker: Worker, account_id: str | None = None, calls: Calls | Non
     done += await operate_due(worker, account_id, calls)
     done += await expire_due(worker, account_id)
     if account_id is None:
-        done += await notifications.retry_due(_inbox(worker), worker.clock.now())
+        now = worker.clock.now()
+        done += await notifications.retry_due(_inbox(worker), now, gateways=False)
     return done
 
 
@@ -147,6 +152,8 @@ async def _step_and_tell(worker: Worker, account_id: str | None) -> int:
     """One round over due work, what came of it delivered; gives how much was done."""
     done = await step(worker, account_id)
     done += await check_due(worker, account_id)
+    if account_id is None:
+        done += await retry_notices(worker)
     done += await worker.deliverer.drain(account_id)
     now = worker.clock.now()
     return done + await mailing.send_due(worker.database, worker.settings, now, account_id)
@@ -201,8 +208,10 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
 
     They are asked for at the same time and booked in the order in which they were made.
     """
+    size = len(group)
     if any(claimed.gateway_id is not None for claimed in group):
         await janitor.check_siblings(_desk(worker), group)
+        group = await _still_ours(worker, group)
     calls = [asyncio.create_task(_ask(worker, claimed)) for claimed in group]
     try:
         for claimed, call in zip(group, calls, strict=True):
@@ -210,7 +219,39 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
     finally:
         for call in calls:
             call.cancel()
-    return len(group)
+    return size
+
+
+async def _still_ours(worker: Worker, group: list[Claimed]) -> list[Claimed]:
+    """Those operations that nobody ended, parked or took meanwhile, with leases for a whole call:
+    until a lease ends, nobody else asks."""
+    first = group[0]
+    keyless = [await _is_keyless(worker, claimed) for claimed in group]
+    until = worker.clock.now() + _call_time(worker, keyless=any(keyless)) + _LEASE_MARGIN
+    if any(keyless):
+        # What a killed worker has sent must have been carried out when somebody looks for it.
+        until += janitor.GIVEN_TIME
+    kept = await operations_store.renew_leases(
+        worker.database, first.submission.tenant, first.order_id,
+        {claimed.submission.key: claimed.submission.attempt for claimed in group}, until,
+    )  # fmt: skip
+    return [claimed for claimed in group if claimed.submission.key in kept]
+
+
+async def _is_keyless(worker: Worker, claimed: Claimed) -> bool:
+    if claimed.gateway_id is None:
+        return False
+    try:
+        connector = await worker.connectors.find(claimed.gateway_id)
+    except BadCredentials:
+        return False
+    return not connector.abilities.repeats_for
+
+
+def _call_time(worker: Worker, *, keyless: bool) -> timedelta:
+    """How long a submission through a gateway may take, look-ups before it included."""
+    calls = _MOST_QUESTIONS if keyless else _QUESTIONS
+    return timedelta(seconds=calls * worker.settings.processor_timeout)
 
 
 async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
@@ -220,9 +261,24 @@ async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
         connector = await _connector(worker, claimed)
     except BadCredentials as error:
         return Unknown(str(error))
-    outcome = await connector.submit(submission)
+    if claimed.gateway_id is None:
+        outcome = await connector.submit(submission)
+    else:
+        outcome = await _submit_in_time(worker, connector, submission, claimed)
     ATTEMPTS.labels(connector.name, submission.kind.value, type(outcome).__name__).inc()
     return outcome
+
+
+async def _submit_in_time(
+    worker: Worker, connector: Connector, submission: Submission, claimed: Claimed
+) -> Outcome:
+    """The outcome, or that there is no telling, before the lease ends."""
+    limit = _call_time(worker, keyless=await _is_keyless(worker, claimed))
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            return await connector.submit(submission)
+    except TimeoutError:
+        return Unknown("no answer in time")
 
 
 async def _connector(worker: Worker, claimed: Claimed) -> Connector:
@@ -317,6 +373,11 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datet
 async def check_due(worker: Worker, account_id: str | None) -> int:
     """Look up operations without an outcome that are due for it; gives how many."""
     return await janitor.check_due(_desk(worker), account_id, _BATCH)
+
+
+async def retry_notices(worker: Worker) -> int:
+    """Try again what gateways told and what fitted nothing; gives how many notifications."""
+    return await notifications.retry_due(_inbox(worker), worker.clock.now(), gateways=True)
 
 
 async def list_due(worker: Worker) -> int:

@@ -212,8 +212,9 @@ class BraintreeProcessor:
 
 def _read_ours(submission: Submission, refund: Transaction) -> Outcome:
     """The outcome of a refund that must be ours."""
-    about = (refund.type, refund.refunded_id, refund.order_id)
-    if about != ("credit", submission.processor_reference, submission.key):
+    about = (refund.type, refund.refunded_id)
+    ours = refund.order_id == submission.key or refund.id == submission.reference
+    if about != ("credit", submission.processor_reference) or not ours:
         return Unknown("the answer is about another refund")
     return read_refund(refund)
 

@@ -238,7 +238,7 @@ class PayPalProcessor:
 def _read_ours(submission: Submission, text: str) -> Outcome:
     """The outcome in a refund that must be ours; raises msgspec.DecodeError."""
     refund = msgspec.json.decode(text, type=Refund)
-    if refund.custom_id != submission.key:
+    if refund.custom_id != submission.key and refund.id != submission.reference:
         return Unknown("the answer is about another refund")
     return read_refund(refund)
 

@@ -261,7 +261,12 @@ class StripeProcessor:
         form: RefundListParams = (
             {"payment_intent": reference} if reference.startswith("pi_") else {"charge": reference}
         )
-        ours = [refund async for refund in self._list(form) if refund.key == submission.key]
+        ours = [
+            refund
+            async for refund in self._list(form)
+            # One that was made there and adopted carries no key of ours.
+            if refund.key == submission.key or refund.id == submission.reference
+        ]
         if not ours:
             return NotFound()
         if len(ours) > 1:

@@ -141,7 +141,7 @@ async def _adopt_refund(resolver: Resolver, gateway: Gateway, line: Line) -> Non
     receipt = Receipt(line.reference, arn=line.arn)
     payment = await _known_payment(resolver, line)
     refund = ProcessorRefund(
-        required(line.reference), payment, None, line.amount, line.currency,
+        required(line.reference), payment, line.key, line.amount, line.currency,
         datetime.combine(line.booked_on, time(), UTC), Settled(receipt),
     )  # fmt: skip
     await _hear(resolver, gateway, refund)
@@ -188,8 +188,9 @@ async def _open_dispute(resolver: Resolver, gateway: Gateway, line: Line) -> Non
     )  # fmt: skip
     told = Notification(f"settlement:{line.identity}", "dispute.opened", data)
     if not await hear_dispute(
-        resolver.books.database, told, live=gateway.tenant.live, now=resolver.now
-    ):
+        resolver.books.database, told, live=gateway.tenant.live, now=resolver.now,
+        tenant=gateway.tenant,
+    ):  # fmt: skip
         raise NotResolved("No dispute can be opened on the order of this payment now.")
 
 

@@ -1,17 +1,22 @@
 """What processors tell by themselves, through gateways."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from refundry.access.audit_log import COMMAND_LINE
+from refundry.domain.charge import Failure
 from refundry.domain.order import OrderState
 from refundry.domain.refund import RefundState
+from refundry.gateways.commands import NewGateway, open_gateway
 from refundry.operations import external_store
 from refundry.operations.adopting import hear_refund
-from refundry.processors.contract import Forged, ProcessorRefund, Settled
+from refundry.processors.contract import Declined, Forged, InProgress, ProcessorRefund, Settled
 from tests.contract.connectors.stand import Plan
-from tests.db.gateways.till import Till
+from tests.db.gateways.till import CREDENTIALS, Till
 from tests.support.books import findings
 
 
@@ -134,3 +139,72 @@ async def test_only_our_own_reference_makes_a_refund_ours(till: Till, key: str, 
     assert found is not None
     assert found.state == state
     assert (await till.shop.order(order)).refunded == (100 if state == "adopted" else 0)
+
+
+async def test_a_refund_told_by_many_at_once_is_adopted_once(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.sent()
+    till.stripe.refund_elsewhere(payment, 500)
+    (sent, *_) = till.stripe.sent()
+    now = datetime.now(UTC)
+    refund = ProcessorRefund("re_by_many", payment, None, 500, "USD", now, Settled())
+    books = till.shop.worker.books
+    await asyncio.gather(
+        *(hear_refund(books, till.gateway, refund, timedelta(hours=1), now) for _ in range(6))
+    )
+    assert (await till.shop.order(order)).refunded == 500
+    assert await till.tell(sent)
+
+
+async def test_two_gateways_to_one_account_adopt_nothing_twice(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    new = NewGateway("second", "stripe", CREDENTIALS, ("payPal",), till.stripe.url)
+    now = datetime.now(UTC)
+    vault = till.shop.worker.vault
+    second = await open_gateway(till.shop.database, vault, till.shop.tenant, new, COMMAND_LINE, now)
+    await till.refunded(order, "5.00")
+    reference = till.stripe.refund_elsewhere(payment, 700)
+    await till.list_refunds()
+    await replace(till, gateway=second).list_refunds()
+    assert (await till.shop.order(order)).refunded == 1200
+    assert await external_store.conflicts(till.shop.database, till.shop.tenant) == []
+    found = await external_store.find(till.shop.database, till.gateway, reference)
+    other = await external_store.find(till.shop.database, second, reference)
+    assert [each and each.state for each in (found, other)].count("adopted") == 1
+
+
+async def test_a_second_refund_under_our_id_is_shown_to_a_person(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    refund = await till.refunded(order, "5.00")
+    (part,) = refund.parts
+    now = datetime.now(UTC)
+    twin = ProcessorRefund("re_twin", payment, part.operation_id, 500, "USD", now, Settled())
+    books = till.shop.worker.books
+    assert await hear_refund(books, till.gateway, twin, timedelta(hours=1), now)
+    (conflict,) = await external_store.conflicts(till.shop.database, till.shop.tenant)
+    assert conflict.why is not None
+    assert part.operation_id in conflict.why
+    declined = Declined(Failure())
+    stale = ProcessorRefund("re_old", payment, part.operation_id, 500, "USD", now, declined)
+    assert not await hear_refund(books, till.gateway, stale, timedelta(hours=1), now)
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+
+
+async def test_a_dispute_that_was_lost_while_we_were_away_is_booked(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    till.stripe.dispute(payment, 2701, "opened")
+    till.stripe.sent()
+    till.stripe.dispute(payment, 2701, "lost")
+    await till.tell_all()
+    assert (await till.shop.order(order)).refunded == 2701
+
+
+async def test_a_pending_refund_that_was_adopted_ends_by_a_look_up(till: Till) -> None:
+    order, payment = await till.sold_with_payment()
+    reference = till.stripe.refund_elsewhere(payment, 700)
+    now = datetime.now(UTC)
+    pending = ProcessorRefund(reference, payment, None, 700, "USD", now, InProgress())
+    await hear_refund(till.shop.worker.books, till.gateway, pending, timedelta(hours=1), now)
+    assert (await till.shop.order(order)).refunded == 0
+    await till.later(hours=2)
+    assert (await till.shop.order(order)).refunded == 700
