@@ -341,7 +341,7 @@ def test_a_directory_that_is_served_is_not_replaced(saved: Path, shop: Shop) -> 
     data = shop.service.data_dir
     text = complaint(restore(saved, data, "--force", str(data)))
     assert f"{data} is in use by 'refundry serve'" in text
-    assert shop.service.healthy()
+    assert eventually(shop.service.healthy)
     assert not list(data.parent.glob("*replaced*"))
     assert not list(data.parent.glob(".*restoring*"))
 
