@@ -4,7 +4,6 @@ The money is gone already, so nothing is sent: a refund is made that says so, al
 its amount, with the processor's reference. Where the books do not allow it, a person decides.
 """
 
-import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -33,14 +32,13 @@ from refundry.processors.contract import (
     Outcome,
     ProcessorRefund,
     Settled,
+    is_operation_id,
 )
 from refundry.refunds import store as refunds_store
 from refundry.refunds.commands import RefundRequest, planned
 from refundry.refunds.store import StoredRefund
 
 REASON = "refunded_at_processor"
-# Of our operations. A shop's own reference in its place is no word of ours.
-_OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 log = structlog.get_logger("refundry.external")
 
 
@@ -123,7 +121,7 @@ async def _adopt(
         return False
     order_id = charges[0][0]
     try:
-        if _OURS.fullmatch(refund.key or ""):
+        if is_operation_id(refund.key):
             raise _Conflict(f"it carries {refund.key}, an operation that is not known here")
         if len(charges) > 1:
             raise _Conflict(f"{len(charges)} charges have the payment {refund.payment}")

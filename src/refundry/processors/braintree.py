@@ -44,6 +44,7 @@ from refundry.processors.contract import (
     ProcessorRefund,
     Submission,
     Unknown,
+    is_operation_id,
 )
 
 # No transaction has it: ids of Braintree's have no such characters.
@@ -213,7 +214,9 @@ class BraintreeProcessor:
 def _read_ours(submission: Submission, refund: Transaction) -> Outcome:
     """The outcome of a refund that must be ours."""
     about = (refund.type, refund.refunded_id)
-    ours = refund.order_id == submission.key or refund.id == submission.reference
+    # One that was made there and adopted carries no id of ours.
+    adopted = refund.id == submission.reference and not is_operation_id(refund.order_id)
+    ours = refund.order_id == submission.key or adopted
     if about != ("credit", submission.processor_reference) or not ours:
         return Unknown("the answer is about another refund")
     return read_refund(refund)

@@ -1,5 +1,6 @@
 """What we ask of a payment processor, and each outcome it may give."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +10,8 @@ from typing import Protocol
 from refundry.domain.charge import Failure, OperationKind
 from refundry.domain.money import Currency
 from refundry.tenant import Tenant
+
+_OPERATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,11 @@ class Notice:
     outcome: Outcome | None = None
     refund: ProcessorRefund | None = None
     dispute: ProcessorDispute | None = None
+
+
+def is_operation_id(text: str | None) -> bool:
+    """Whether a reference at a processor is one of our operations, of any time and database."""
+    return _OPERATION_ID.fullmatch(text or "") is not None
 
 
 class Forged(Exception):

@@ -24,6 +24,7 @@ from refundry.processors.contract import (
     ProcessorRefund,
     Submission,
     Unknown,
+    is_operation_id,
 )
 from refundry.processors.paypal_api import PayPalApi, PayPalCredentials, Refusal
 from refundry.processors.paypal_authorizations import UNPAYABLE, capture_of, look_up, operate
@@ -238,7 +239,9 @@ class PayPalProcessor:
 def _read_ours(submission: Submission, text: str) -> Outcome:
     """The outcome in a refund that must be ours; raises msgspec.DecodeError."""
     refund = msgspec.json.decode(text, type=Refund)
-    if refund.custom_id != submission.key and refund.id != submission.reference:
+    # One that was made there and adopted carries no id of ours.
+    adopted = refund.id == submission.reference and not is_operation_id(refund.custom_id)
+    if refund.custom_id != submission.key and not adopted:
         return Unknown("the answer is about another refund")
     return read_refund(refund)
 

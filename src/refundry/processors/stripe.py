@@ -34,6 +34,7 @@ from refundry.processors.contract import (
     Settled,
     Submission,
     Unknown,
+    is_operation_id,
 )
 from refundry.processors.stripe_calls import answer_of, words
 from refundry.processors.stripe_check import check_connection
@@ -265,7 +266,8 @@ class StripeProcessor:
             refund
             async for refund in self._list(form)
             # One that was made there and adopted carries no key of ours.
-            if refund.key == submission.key or refund.id == submission.reference
+            if refund.key == submission.key
+            or (refund.id == submission.reference and not is_operation_id(refund.key))
         ]
         if not ours:
             return NotFound()

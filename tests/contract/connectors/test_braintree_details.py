@@ -110,13 +110,27 @@ async def test_a_payment_that_is_none_of_braintrees_is_unknown(
     assert isinstance(await processor.look_up(asked), Unknown)
 
 
-async def test_another_refund_is_not_taken_for_ours(
+async def test_another_refund_of_ours_is_not_taken_for_this_one(
+    books: server.BraintreeServer, processor: BraintreeProcessor
+) -> None:
+    sale = books.pay(1000, "EUR", captured=True)
+    key = "01a1ff06-431f-709a-a3c5-e68af7a2a537"
+    first = await processor.submit(submission(OperationKind.REFUND, 400, sale, key=key))
+    assert not isinstance(first, Unknown)
+    asked = submission(OperationKind.REFUND, 400, sale)
+    mistaken = replace(asked, reference=first.receipt.reference)
+    assert isinstance(await processor.look_up(mistaken), Unknown)
+
+
+async def test_a_refund_made_there_is_found_once_its_reference_is_ours(
     books: server.BraintreeServer, processor: BraintreeProcessor
 ) -> None:
     sale = books.pay(1000, "EUR", captured=True)
     other = books.refund_elsewhere(sale, 1000)
     asked = replace(submission(OperationKind.REFUND, 1000, sale), reference=other)
-    assert isinstance(await processor.look_up(asked), Unknown)
+    found = await processor.look_up(asked)
+    assert isinstance(found, InProgress | Settled)
+    assert found.receipt.reference == other
     assert isinstance(await processor.look_up(replace(asked, reference=None)), NotFound)
 
 

@@ -137,13 +137,27 @@ async def test_issues_of_the_merchants_account_fail_no_refund(
     assert "PAYEE_ACCOUNT_RESTRICTED" in unknown.error
 
 
-async def test_another_refund_is_not_taken_for_ours(
+async def test_another_refund_of_ours_is_not_taken_for_this_one(
+    books: server.PayPalServer, processor: PayPalProcessor
+) -> None:
+    payment = books.pay(1000, "EUR", captured=True)
+    key = "01a1ff06-431f-709a-a3c5-e68af7a2a537"
+    first = await processor.submit(submission(OperationKind.REFUND, 400, payment, key=key))
+    assert not isinstance(first, Unknown)
+    asked = submission(OperationKind.REFUND, 400, payment)
+    mistaken = replace(asked, reference=first.receipt.reference)
+    assert isinstance(await processor.look_up(mistaken), Unknown)
+
+
+async def test_a_refund_made_there_is_found_once_its_reference_is_ours(
     books: server.PayPalServer, processor: PayPalProcessor
 ) -> None:
     payment = books.pay(1000, "EUR", captured=True)
     other = books.refund_elsewhere(payment, 400)
     asked = replace(submission(OperationKind.REFUND, 400, payment), reference=other)
-    assert isinstance(await processor.look_up(asked), Unknown)
+    found = await processor.look_up(asked)
+    assert isinstance(found, Settled)
+    assert found.receipt.reference == other
     assert isinstance(await processor.look_up(replace(asked, reference=None)), NotFound)
 
 
