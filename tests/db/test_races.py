@@ -297,7 +297,10 @@ async def test_a_processor_that_is_asked_by_two_at_once_pays_once(
     processor.answer("complete", "refund")
     await shop.advance(timedelta(hours=1))
     await asyncio.gather(*(drain_all(worker) for worker in rivals))
-    assert [entry["times"] for entry in processor.paid("refund")] == [1] * 10
+    # The drains have done what other tests left, too.
+    own = {charge["id"] for charge in order["payment"]["charges"]}
+    paid = [entry for entry in processor.paid("refund") if entry["chargeId"] in own]
+    assert [entry["times"] for entry in paid] == [1] * 10
     assert await states(shop, asked) == {RefundState.SUCCEEDED: 10}
     assert await findings(shop.database) == []
 

@@ -224,6 +224,11 @@ def test_most_bodies_are_kept_the_quick_way() -> None:
         assert masking.quickly_masked(body, body) is not None
 
 
+@pytest.mark.parametrize("body", [b"\xff\xfe{}", b'{"a":"\xff"}', b'{"\xc3\x28":1}', b"\x80"])
+def test_bytes_that_are_no_text_are_kept_as_far_as_they_can_be(body: bytes) -> None:
+    assert masked_body(body, len(body)) is not None
+
+
 def test_a_body_that_is_known_is_kept_as_before() -> None:
     known = HarmlessBodies(most=2)
     order = b'{"id":"1","session":{"clientSecret":"a_b"}}'

@@ -152,7 +152,7 @@ def quickly_masked(body: bytes, looked_at: bytes) -> str | None:
         return None
     try:
         _decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if not _is_suspect(looked_at):
         return body.decode()
