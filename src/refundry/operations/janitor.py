@@ -40,8 +40,6 @@ _LEASE_MARGIN = timedelta(seconds=5)
 _LISTING_LEASE = timedelta(minutes=5)
 # Clocks differ, and what was pending at the last listing may have ended since.
 _OVERLAP = timedelta(days=1)
-# No processor's gateway keeps a request for longer.
-GIVEN_TIME = timedelta(minutes=2)
 _GONE = "the processor accepted it and does not know it now"
 log = structlog.get_logger("refundry.janitor")
 
@@ -87,16 +85,6 @@ async def check_siblings(desk: Desk, group: Sequence[Claimed]) -> None:
     )  # fmt: skip
     for sibling in siblings:
         await _check(desk, sibling)
-
-
-async def repeat_at(desk: Desk, gateway_id: str, due_at: datetime, now: datetime) -> datetime:
-    """When an operation may be repeated. A processor that keeps no keys must have had the time to
-    carry out what we gave up waiting for: the look-up before the repeat would miss it."""
-    try:
-        connector = await desk.connectors.find(gateway_id)
-    except BadCredentials:
-        return due_at
-    return due_at if connector.abilities.repeats_for else max(due_at, now + GIVEN_TIME)
 
 
 async def rhythm_of(desk: Desk, gateway_id: str) -> Rhythm:

@@ -16,7 +16,7 @@ from refundry.domain.retry import needs_attention, next_attempt
 from refundry.gateways.connectors import Connectors
 from refundry.gateways.kinds import BadCredentials
 from refundry.metrics import ATTEMPTS, WORKER_LAG
-from refundry.operations import janitor, notifications
+from refundry.operations import gateway_calls, janitor, notifications
 from refundry.operations import store as operations_store
 from refundry.operations.agreement import asked_for, keep_receipt
 from refundry.operations.bookkeeping import Bookkeeper
@@ -31,7 +31,6 @@ from refundry.operations.information import open_details
 from refundry.operations.store import Claimed
 from refundry.orders.store import order_key
 from refundry.processors.contract import (
-    Connector,
     InProgress,
     NeedsInformation,
     Outcome,
@@ -50,10 +49,6 @@ from refundry.webhooks.store import drop_deliveries
 _BATCH = 100
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
-# How many answers of a gateway's processor a submission may wait for; and where it keeps no keys,
-# so that its refunds are read one by one before a repeat.
-_QUESTIONS = 3
-_MOST_QUESTIONS = 12
 # Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
 _MOST_CALLS = 200
 _ATTEMPTS_KEPT = timedelta(days=30)
@@ -211,7 +206,7 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
     size = len(group)
     if any(claimed.gateway_id is not None for claimed in group):
         await janitor.check_siblings(_desk(worker), group)
-        group = await _still_ours(worker, group)
+        group = await gateway_calls.still_ours(_desk(worker), group)
     calls = [asyncio.create_task(_ask(worker, claimed)) for claimed in group]
     try:
         for claimed, call in zip(group, calls, strict=True):
@@ -222,69 +217,22 @@ async def operate(worker: Worker, group: list[Claimed]) -> int:
     return size
 
 
-async def _still_ours(worker: Worker, group: list[Claimed]) -> list[Claimed]:
-    """Those operations that nobody ended, parked or took meanwhile, with leases for a whole call:
-    until a lease ends, nobody else asks."""
-    first = group[0]
-    keyless = [await _is_keyless(worker, claimed) for claimed in group]
-    until = worker.clock.now() + _call_time(worker, keyless=any(keyless)) + _LEASE_MARGIN
-    if any(keyless):
-        # What a killed worker has sent must have been carried out when somebody looks for it.
-        until += janitor.GIVEN_TIME
-    kept = await operations_store.renew_leases(
-        worker.database, first.submission.tenant, first.order_id,
-        {claimed.submission.key: claimed.submission.attempt for claimed in group}, until,
-    )  # fmt: skip
-    return [claimed for claimed in group if claimed.submission.key in kept]
-
-
-async def _is_keyless(worker: Worker, claimed: Claimed) -> bool:
-    if claimed.gateway_id is None:
-        return False
-    try:
-        connector = await worker.connectors.find(claimed.gateway_id)
-    except BadCredentials:
-        return False
-    return not connector.abilities.repeats_for
-
-
-def _call_time(worker: Worker, *, keyless: bool) -> timedelta:
-    """How long a submission through a gateway may take, look-ups before it included."""
-    calls = _MOST_QUESTIONS if keyless else _QUESTIONS
-    return timedelta(seconds=calls * worker.settings.processor_timeout)
-
-
 async def _ask(worker: Worker, claimed: Claimed) -> Outcome:
     submission = _with_details(worker.vault, claimed)
     WORKER_LAG.observe(max(0.0, claimed.waited.total_seconds()))
-    try:
-        connector = await _connector(worker, claimed)
-    except BadCredentials as error:
-        return Unknown(str(error))
     if claimed.gateway_id is None:
+        connector = worker.registry.connector(live=submission.tenant.live)
         outcome = await connector.submit(submission)
     else:
-        outcome = await _submit_in_time(worker, connector, submission, claimed)
+        try:
+            connector = await worker.connectors.find(claimed.gateway_id)
+        except BadCredentials as error:
+            return Unknown(str(error))
+        outcome = await gateway_calls.submit(
+            _desk(worker), connector, claimed.gateway_id, submission
+        )
     ATTEMPTS.labels(connector.name, submission.kind.value, type(outcome).__name__).inc()
     return outcome
-
-
-async def _submit_in_time(
-    worker: Worker, connector: Connector, submission: Submission, claimed: Claimed
-) -> Outcome:
-    """The outcome, or that there is no telling, before the lease ends."""
-    limit = _call_time(worker, keyless=await _is_keyless(worker, claimed))
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            return await connector.submit(submission)
-    except TimeoutError:
-        return Unknown("no answer in time")
-
-
-async def _connector(worker: Worker, claimed: Claimed) -> Connector:
-    if claimed.gateway_id is None:
-        return worker.registry.connector(live=claimed.submission.tenant.live)
-    return await worker.connectors.find(claimed.gateway_id)
 
 
 def _inbox(worker: Worker) -> Inbox:
@@ -352,7 +300,7 @@ async def _note_unknown(worker: Worker, claimed: Claimed, error: str, now: datet
         desk = _desk(worker)
         rhythm = await janitor.rhythm_of(desk, claimed.gateway_id)
         check_at = rhythm.next_check(0, submission.first_attempt_at, accepted=False)
-        due_at = await janitor.repeat_at(desk, claimed.gateway_id, due_at, now)
+        due_at = await gateway_calls.repeat_at(desk, claimed.gateway_id, due_at, now)
     await operations_store.ask_again_later(
         worker.database, claimed, due_at, error, now if flagged else None, check_at
     )

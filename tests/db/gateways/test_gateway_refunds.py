@@ -1,6 +1,6 @@
 """A refund goes through the gateway of its payment, once, and what comes back is kept."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,6 +8,9 @@ import pytest
 from refundry.access.audit_log import COMMAND_LINE
 from refundry.domain.refund import RefundState
 from refundry.gateways.commands import GatewayRefused, NewGateway, close_gateway, open_gateway
+from refundry.operations.check_store import park
+from refundry.operations.store import Claimed, claim_operations
+from refundry.operations.work import operate, submit_due
 from tests.contract.connectors.stand import Plan
 from tests.db.gateways.till import CREDENTIALS, Till
 from tests.support.books import findings
@@ -139,3 +142,27 @@ async def test_gateways_do_not_overlap_and_keep_to_their_mode(till: Till) -> Non
     await opened()
     with pytest.raises(GatewayRefused, match="'other' takes these payments"):
         await opened(name="third")
+
+
+@pytest.mark.parametrize("meanwhile", ["parked", "taken by another worker"])
+async def test_what_is_no_longer_ours_is_not_sent(till: Till, meanwhile: str) -> None:
+    order = await till.sold()
+    shop = till.shop
+    await shop.ask(order, "5.00")
+    await submit_due(shop.worker, shop.tenant.account_id)
+    asked = till.stripe.asked()
+
+    async def claim() -> list[Claimed]:
+        return await claim_operations(
+            shop.database, now=datetime.now(UTC), lease=timedelta(),
+            account_id=shop.tenant.account_id, limit=10,
+        )  # fmt: skip
+
+    (claimed,) = await claim()
+    if meanwhile == "parked":
+        key = claimed.submission.key
+        await park(shop.database, shop.tenant, claimed.order_id, key, "a reason", datetime.now(UTC))
+    else:
+        assert len(await claim()) == 1
+    await operate(shop.worker, [claimed])
+    assert till.stripe.asked() == asked
