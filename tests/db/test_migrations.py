@@ -1,5 +1,6 @@
 """Migrations on a database that holds data written under an older schema."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -160,3 +161,30 @@ def test_a_migration_that_has_landed_keeps_its_text() -> None:
 async def test_a_migration_is_applied_once(older: Connection) -> None:
     await migrate(older, lambda _text: None)
     assert await migrate(older, lambda _text: None) == 0
+
+
+async def test_a_migration_waits_for_a_reader_without_stopping_the_writers(
+    settings: Settings, older: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refundry.db.migrate._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("refundry.db.migrate._POLL_SECONDS", 0.1)
+    reports: list[str] = []
+    arguments: dict[str, Any] = connect_arguments(settings) | {"database": "older"}
+    reader: Connection = await asyncpg.connect(**arguments)
+    writer: Connection = await asyncpg.connect(**arguments)
+    try:
+        reading = reader.transaction()
+        await reading.start()
+        await reader.fetch("SELECT * FROM refunds")
+        migrating = asyncio.create_task(migrate(older, reports.append))
+        while not any("tries again" in report for report in reports):
+            assert not migrating.done()
+            # Behind a migration that waited on and on, this would wait with it.
+            await writer.execute("UPDATE refunds SET state = state", timeout=10)
+            await asyncio.sleep(0.01)
+        assert not migrating.done()
+        await reading.rollback()
+        assert await migrating == len(migrations()) - 1
+    finally:
+        await reader.close()
+        await writer.close()

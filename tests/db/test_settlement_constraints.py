@@ -119,8 +119,6 @@ REFUSED: list[tuple[str, str, str]] = [
     ("a look-up without a gateway", "checks_are_of_gateways",
      operation(f"{OPEN}, gateway_id = NULL, check_due_at = now()")),
     ("a look-up of what has ended", "ended_is_not_checked", operation("check_due_at = now()")),
-    ("a look-up of what is parked", "parked_is_not_due",
-     operation(f"{OPEN}, parked = 'x', check_due_at = now()")),
     ("a call for what is parked", "parked_is_not_due",
      operation(f"{OPEN}, parked = 'x', due_at = now()")),
     ("one refund at a processor twice", "external_refunds_pkey",

@@ -35,6 +35,8 @@ _INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?P<name>\w+)")
 # An index of a large table takes minutes; a statement of the service may take one.
 _TIMEOUT_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
+# While a migration waits for a table, everybody else waits for the migration.
+_LOCK_SECONDS = 3.0
 
 
 class SchemaMismatch(Exception):
@@ -108,19 +110,37 @@ async def apply(
             if await _is_applied(connection, migration):
                 continue
             await _run_concurrently(connection, migration, report)
+        while (done := await _apply_one(connection, migration, report)) is None:
+            await asyncio.sleep(_POLL_SECONDS)
+        applied += done
+    return applied
+
+
+async def _apply_one(
+    connection: Connection, migration: Migration, report: Callable[[str], None]
+) -> bool | None:
+    """Apply a migration, or note one that ran concurrently; False if it is applied already.
+
+    None if somebody held a table that it changes for too long. It gives up its place then, as all
+    who come after it wait for it: a report that reads for an hour must not stop the service.
+    """
+    try:
         async with connection.transaction():
             await connection.execute(_LOCK)
             if await _is_applied(connection, migration):
-                continue
+                return False
             if not migration.concurrent:
                 report(f"migrating: {migration.name}")
+                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS:g}s'")
                 await connection.execute(migration.sql, timeout=_TIMEOUT_SECONDS)
             await connection.execute(
                 "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
                 migration.number, migration.name, migration.checksum,
             )  # fmt: skip
-            applied += 1
-    return applied
+            return True
+    except asyncpg.LockNotAvailableError:
+        report(f"migrating: {migration.name} waits for a table that others use, and tries again")
+        return None
 
 
 async def _run_concurrently(

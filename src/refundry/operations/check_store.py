@@ -16,6 +16,7 @@ class Checked:
     """An operation that is looked up. checks: how often it was, this time included.
 
     accepted: whether the processor said that it would do it. shift: of the clock of its mode.
+    parked: why it waits for a person, who wants to know what its processor says now.
     """
 
     order_id: str
@@ -24,6 +25,7 @@ class Checked:
     checks: int
     accepted: bool
     shift: timedelta
+    parked: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ async def claim_checks(
         RETURNING o.account_id, o.live, o.order_id, o.id, o.kind, o.charge_id, o.amount_minor,
                   o.attempts, o.first_attempt_at, due.now, r.currency, c.processor_reference,
                   c.source_type, c.trigger, o.processor_reference AS reference, o.gateway_id,
-                  o.checks, o.due_at IS NULL AS accepted
+                  o.checks, o.parked, o.due_at IS NULL AS accepted
         """,
         now, now + lease, account_id, limit,
     )  # fmt: skip
@@ -122,7 +124,7 @@ async def claim_siblings(
                   o.attempts, o.first_attempt_at, $5::timestamptz AS now, r.currency,
                   c.processor_reference, c.source_type, c.trigger,
                   o.processor_reference AS reference, o.gateway_id, o.checks,
-                  o.due_at IS NULL AS accepted
+                  o.parked, o.due_at IS NULL AS accepted
         """,
         tenant.account_id, tenant.live, order_id, list(operation_ids), now + shift, now + lease,
         now,
@@ -131,10 +133,11 @@ async def claim_siblings(
 
 
 async def ask_for_check(session: Session, tenant: Tenant, operation_id: str, now: datetime) -> bool:
-    """Have an operation looked up at once, a parked one too; False if it cannot be."""
+    """Have an operation looked up at once; False if it cannot be. A parked one stays parked until
+    the answer is known, and after it unless that agrees with what was asked."""
     tag = await session.execute(
         """
-        UPDATE charge_operations SET check_due_at = $4, parked = NULL
+        UPDATE charge_operations SET check_due_at = $4
          WHERE account_id = $1 AND live = $2 AND id = $3 AND state = 'pending'
            AND gateway_id IS NOT NULL AND attempts > 0
         """,
@@ -173,20 +176,24 @@ async def note_check(
 ) -> None:
     """Note what a look-up gave, and when the next one is due.
 
-    accepted: it need not be asked for again.
+    accepted: the processor is doing it, so it need not be asked for again, and no person is waited
+    for any more. What stays parked is looked up again only when a person says so. Nothing is noted
+    of what was asked for again, looked up again or parked meanwhile: what came later counts.
     """
     tenant = checked.submission.tenant
     await session.execute(
         """
         UPDATE charge_operations
-           SET check_due_at = $5, check_found = $6, leased_until = NULL,
+           SET check_due_at = CASE WHEN $7 OR parked IS NULL THEN $5::timestamptz END,
+               check_found = $6, leased_until = NULL,
+               parked = CASE WHEN $7 THEN NULL ELSE parked END,
                due_at = CASE WHEN $7 THEN NULL ELSE due_at END,
                last_error = CASE WHEN $7 THEN NULL ELSE last_error END
          WHERE account_id = $1 AND live = $2 AND order_id = $3 AND id = $4 AND state = 'pending'
-           AND checks = $8 AND attempts = $9 AND parked IS NULL
+           AND checks = $8 AND attempts = $9 AND parked IS NOT DISTINCT FROM $10
         """,
         tenant.account_id, tenant.live, checked.order_id, checked.submission.key, check_due_at,
-        found, accepted, checked.checks, checked.submission.attempt,
+        found, accepted, checked.checks, checked.submission.attempt, checked.parked,
     )  # fmt: skip
 
 
@@ -239,5 +246,11 @@ def _checked(row: Record, now: datetime) -> Checked:
     submission = submission_of(row)
     shift = row["now"] - now
     return Checked(
-        row["order_id"], row["gateway_id"], submission, row["checks"], row["accepted"], shift
+        row["order_id"],
+        row["gateway_id"],
+        submission,
+        row["checks"],
+        row["accepted"],
+        shift,
+        row["parked"],
     )

@@ -103,6 +103,10 @@ async def _check(desk: Desk, checked: Checked) -> None:
     submission = checked.submission
     asked = asked_for(checked.order_id, submission)
     match found:
+        case NotFound() if checked.parked is not None:
+            await check_store.note_check(
+                desk.database, checked, "not known there", check_due_at=now
+            )
         case NotFound() if checked.accepted:
             await park(desk.database, asked, _GONE, now)
         case NotFound():

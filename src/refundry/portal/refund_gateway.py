@@ -84,6 +84,8 @@ def _why(standing: Standing) -> str:
     name = provider(standing)
     if not standing.pending:
         return "It has ended, so nobody is asked any more."
+    if standing.parked and standing.check_due_at:
+        return f"Somebody wants to know what {name} says now. Until then it stays parked."
     if standing.parked:
         return "A person has to decide, so nobody is asked any more."
     if not standing.attempts:

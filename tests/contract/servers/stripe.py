@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from tests.contract.connectors.stand import Forgery, Held, Plan, Sent, State
 from tests.contract.servers.stripe_books import (
@@ -47,11 +48,13 @@ class StripeServer:
     def __init__(self) -> None:
         self.books = Books(time.time())
         self.url = ""
+        # While it is away, nothing can be looked up.
+        self.away = False
         self._plan = Plan()
         self._asked = 0
         self._told = 0
         self._closing = asyncio.Event()
-        app = web.Application()
+        app = web.Application(middlewares=[self._absence])
         app.add_routes(
             [
                 web.post("/v1/refunds", self._create_refund),
@@ -160,6 +163,13 @@ class StripeServer:
         return Sent({"stripe-signature": f"t={stamp},v1={v1},v0={'0' * 64}"}, body)
 
     # The API.
+
+    @web.middleware
+    async def _absence(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.away and request.method == "GET":
+            error = StripeError(503, "Service unavailable", kind="api_error")
+            return web.json_response(error.body, status=error.status)
+        return await handler(request)
 
     async def _create_refund(self, request: web.Request) -> web.StreamResponse:
         form = await _form(

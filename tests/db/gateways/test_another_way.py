@@ -20,7 +20,8 @@ from refundry.errors import Refused
 from refundry.operations.another_way import AnotherWay, pay_another_way
 from refundry.operations.information import give_information
 from refundry.operations.manual import settle_by_hand
-from refundry.operations.twice import doubts_of, note_dealt_with
+from refundry.operations.twice import doubts_of, note_dealt_with, stop
+from refundry.operations.work import submit_due
 from refundry.refunds.commands import RefundRequest, create_refund
 from tests.contract.connectors.stand import Plan
 from tests.db.gateways.till import Till
@@ -277,3 +278,24 @@ async def test_a_retry_goes_through_the_payment_again_and_stands_in_the_place(ti
         if operation.kind.value == "refund"
     ]
     assert sorted(states) == [OperationState.COMPLETE, OperationState.FAILED]
+
+
+async def test_stopping_spares_what_was_asked_for_and_nothing_else(till: Till) -> None:
+    _, first = await given_up(till)
+    made = await retry(till, first)
+    shop = till.shop
+    await submit_due(shop.worker, shop.tenant.account_id)
+    made = await till.refund(made.id)
+
+    async def stopped(first_attempt_at: datetime | None) -> bool:
+        # Who gave bank details after it had been asked for them begins anew, with attempts behind.
+        await shop.database.execute(
+            "UPDATE charge_operations SET attempts = 1, first_attempt_at = $2, parked = NULL"
+            " WHERE id = $1",
+            operation_of(made), first_attempt_at,
+        )  # fmt: skip
+        await shop.database.run(lambda tx: stop(tx, shop.tenant, made, datetime.now(UTC)))
+        return (await till.standing(made)).parked is not None
+
+    assert not await stopped(datetime.now(UTC))
+    assert await stopped(None)

@@ -132,6 +132,50 @@ async def test_a_parked_refund_is_looked_up_again(till: Till) -> None:
     assert await audited(till) == [("reconciliation.checked", None)]
 
 
+async def test_a_parked_refund_stays_so_until_the_answer_agrees(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(fault="wrong_amount"))
+    refund = await till.refunded(order, "5.00")
+    parked = await only(till)
+    asked = till.stripe.asked()
+    till.stripe.away = True
+    await check(resolver(till), parked)
+    assert (await till.standing(refund)).parked == parked.why, "nobody has answered yet"
+    await till.shop.settle()
+    standing = await till.standing(refund)
+    assert standing.found is not None
+    assert standing.found.startswith("no telling")
+    assert (standing.parked, standing.next_attempt) == (parked.why, None)
+    assert standing.check_due_at is None, "only a person has it looked up again"
+    till.stripe.away = False
+    (held,) = till.stripe.books.refunds.values()
+    held["amount"] = 500
+    await till.later(days=3)
+    assert (await till.refund(refund.id)).state is RefundState.PENDING
+    await check(resolver(till), parked)
+    await till.shop.settle()
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+    assert await oddities(till) == []
+    assert till.stripe.asked() == asked, "a look-up asks for no refund"
+
+
+async def test_a_parked_refund_that_is_under_way_after_all_is_followed_again(till: Till) -> None:
+    order = await till.sold()
+    till.stripe.plan(Plan(end="pending", fault="wrong_amount"))
+    refund = await till.refunded(order, "5.00")
+    (held,) = till.stripe.books.refunds.values()
+    held["amount"] = 500
+    await check(resolver(till), await only(till))
+    await till.shop.settle()
+    standing = await till.standing(refund)
+    assert (standing.parked, standing.found) == (None, "under way")
+    assert standing.check_due_at is not None
+    (part,) = refund.parts
+    till.stripe.finish(part.operation_id, "settled", None)
+    await till.later(days=1)
+    assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
+
+
 async def test_what_is_missing_can_only_be_dealt_with(till: Till) -> None:
     refund = await till.refunded(await till.sold(), "5.00")
     await Statement(till).row("charge", "ch_1", "1.00").read()
