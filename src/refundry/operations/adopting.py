@@ -4,6 +4,7 @@ The money is gone already, so nothing is sent: a refund is made that says so, al
 its amount, with the processor's reference. Where the books do not allow it, a person decides.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -66,10 +67,11 @@ async def hear_refund(
     if await external_store.is_known(books.database, gateway.tenant, refund):
         return False  # Another gateway leads to the same account there.
     charges = await external_store.charges_of_payment(
-        books.database, gateway.tenant, refund.payment
+        books.database, gateway.tenant, refund.payments
     )
     if not charges:
         return None
+    refund = replace(refund, payment=charges[0][2])
     return await _adopt(books, gateway, refund, charges, first_check, now)
 
 
@@ -109,7 +111,7 @@ async def _adopt(
     books: Books,
     gateway: Gateway,
     refund: ProcessorRefund,
-    charges: list[tuple[str, str]],
+    charges: list[tuple[str, str, str]],
     first_check: timedelta,
     now: datetime,
 ) -> bool:
@@ -125,7 +127,7 @@ async def _adopt(
             raise _Conflict(f"it carries {refund.key}, an operation that is not known here")
         if len(charges) > 1:
             raise _Conflict(f"{len(charges)} charges have the payment {refund.payment}")
-        await _make(books, gateway, refund, charges[0], first_check, now)
+        await _make(books, gateway, refund, charges[0][:2], first_check, now)
     except (_Conflict, Refused) as error:
         why = message_of(error.refusal) if isinstance(error, Refused) else str(error)
         await external_store.note_conflict(database, gateway, refund.reference, why, order_id)

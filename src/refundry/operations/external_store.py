@@ -1,5 +1,6 @@
 """Refunds made at a processor as rows, and what is needed to find whose they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -89,25 +90,28 @@ async def is_known(session: Session, tenant: Tenant, refund: ProcessorRefund) ->
             OR EXISTS (SELECT FROM charges c JOIN charge_operations o
                            ON o.account_id = c.account_id AND o.live = c.live
                           AND o.order_id = c.order_id AND o.charge_id = c.id
-                        WHERE c.account_id = $1 AND c.live = $2 AND c.processor_reference = $4
+                        WHERE c.account_id = $1 AND c.live = $2
+                          AND c.processor_reference = ANY ($4::text[])
                           AND o.kind = 'refund' AND o.processor_reference = $5)
         """,
-        tenant.account_id, tenant.live, refund.key, refund.payment, refund.reference,
+        tenant.account_id, tenant.live, refund.key, refund.payments, refund.reference,
     )  # fmt: skip
 
 
 async def charges_of_payment(
-    session: Session, tenant: Tenant, payment: str
-) -> list[tuple[str, str]]:
-    """The charges that a processor knows by its reference of the payment, as (order, charge)."""
+    session: Session, tenant: Tenant, payments: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """The charges that a processor knows by one of its references of a payment, as (order, charge,
+    reference)."""
     rows = await session.fetch(
         """
-        SELECT order_id, id FROM charges
-         WHERE account_id = $1 AND live = $2 AND processor_reference = $3
+        SELECT order_id, id, processor_reference FROM charges
+         WHERE account_id = $1 AND live = $2 AND processor_reference = ANY ($3::text[])
+         ORDER BY order_id, id
         """,
-        tenant.account_id, tenant.live, payment,
+        tenant.account_id, tenant.live, payments,
     )  # fmt: skip
-    return [(row["order_id"], row["id"]) for row in rows]
+    return [(row["order_id"], row["id"], row["processor_reference"]) for row in rows]
 
 
 async def claim_external(

@@ -118,7 +118,7 @@ async def _hear(inbox: Inbox, gateway: Gateway, notice: Notice, now: datetime) -
 async def _hear_dispute(
     database: Database, gateway: Gateway, notice: Notice, dispute: ProcessorDispute, now: datetime
 ) -> bool | None:
-    charges = await external_store.charges_of_payment(database, gateway.tenant, dispute.payment)
+    charges = await external_store.charges_of_payment(database, gateway.tenant, dispute.payments)
     currency = find_currency(dispute.currency)
     if len(charges) != 1 or currency is None:
         return None

@@ -153,7 +153,8 @@ class NoticeKind(Enum):
 class ProcessorRefund:
     """A refund as the processor lists it, ours or one made in its own dashboard.
 
-    key: our operation's id, where it carries one. payment: its reference of the payment.
+    key: our operation's id, where it carries one. payment: its reference of the payment;
+    other_names: further ones that a shop may have given us instead.
     """
 
     reference: str
@@ -163,11 +164,20 @@ class ProcessorRefund:
     currency: str
     created_at: datetime
     outcome: Outcome
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def payments(self) -> list[str]:
+        """All names of the payment."""
+        return [self.payment, *self.other_names]
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorDispute:
-    """A dispute as the processor tells of it. state: opened, won, lost. amount: minor units."""
+    """A dispute as the processor tells of it. state: opened, won, lost. amount: minor units.
+
+    payment, other_names: as of a refund.
+    """
 
     reference: str
     payment: str
@@ -176,6 +186,12 @@ class ProcessorDispute:
     currency: str
     reason: str
     respond_by: datetime | None = None
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def payments(self) -> list[str]:
+        """All names of the payment."""
+        return [self.payment, *self.other_names]
 
 
 @dataclass(frozen=True, slots=True)

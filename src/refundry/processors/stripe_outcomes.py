@@ -22,7 +22,7 @@ from refundry.processors.contract import (
     Unknown,
 )
 from refundry.processors.exponents import our_units, processor_units
-from refundry.processors.stripe_objects import Dispute, Payment, Refund, id_of
+from refundry.processors.stripe_objects import Dispute, Named, Payment, Refund, id_of
 
 # "Supported currencies": kronur are given in hundredths that must be 00; ariary whole.
 EXPONENTS = {"ISK": 2, "MGA": 0}
@@ -170,9 +170,11 @@ def read_error(error: stripe.StripeError) -> Refusal | Unknown:
 def read_listed(refund: Refund) -> ProcessorRefund:
     """A refund as the list of all shows it."""
     amount = our_units(refund.amount, refund.currency, EXPONENTS)
+    payment, *other_names = _names(refund.payment_intent, refund.charge)
     return ProcessorRefund(
         reference=refund.id,
-        payment=id_of(refund.payment_intent) or id_of(refund.charge) or "",
+        payment=payment,
+        other_names=tuple(other_names),
         key=refund.key,
         amount=refund.amount if amount is None else amount,
         currency=refund.currency.upper(),
@@ -188,12 +190,19 @@ def read_dispute(dispute: Dispute) -> ProcessorDispute | None:
         return None
     amount = our_units(dispute.amount, dispute.currency, EXPONENTS)
     due = dispute.evidence_details.due_by if dispute.evidence_details else None
+    payment, *other_names = _names(dispute.payment_intent, dispute.charge)
     return ProcessorDispute(
         reference=dispute.id,
-        payment=id_of(dispute.payment_intent) or id_of(dispute.charge) or "",
+        payment=payment,
+        other_names=tuple(other_names),
         state=state,
         amount=dispute.amount if amount is None else amount,
         currency=dispute.currency.upper(),
         reason=dispute.reason,
         respond_by=datetime.fromtimestamp(due, UTC) if due else None,
     )
+
+
+def _names(*references: str | Named | None) -> list[str]:
+    """The names of a payment, its intent's (pi_...) before its charge's (ch_..., py_...)."""
+    return [name for name in map(id_of, references) if name] or [""]

@@ -139,7 +139,7 @@ async def _adopt_line(resolver: Resolver, stored: StoredLine) -> None:
 async def _adopt_refund(resolver: Resolver, gateway: Gateway, line: Line) -> None:
     """A refund that a report tells of, as the one of its payment that we know."""
     receipt = Receipt(line.reference, arn=line.arn)
-    payment = await _known_payment(resolver, line)
+    payment = (await _known_charge(resolver, line))[2]
     refund = ProcessorRefund(
         required(line.reference), payment, line.key, line.amount, line.currency,
         datetime.combine(line.booked_on, time(), UTC), Settled(receipt),
@@ -147,13 +147,14 @@ async def _adopt_refund(resolver: Resolver, gateway: Gateway, line: Line) -> Non
     await _hear(resolver, gateway, refund)
 
 
-async def _known_payment(resolver: Resolver, line: Line) -> str:
-    for payment in line.payments:
-        if await external_store.charges_of_payment(
-            resolver.books.database, resolver.tenant, payment
-        ):
-            return payment
-    raise NotResolved("No order here has a charge of this payment.")
+async def _known_charge(resolver: Resolver, line: Line) -> tuple[str, str, str]:
+    """(Order, charge, its payment) that a line is about. Raises NotResolved."""
+    charges = await external_store.charges_of_payment(
+        resolver.books.database, resolver.tenant, line.payments
+    )
+    if not charges:
+        raise NotResolved("No order here has a charge of this payment.")
+    return charges[0]
 
 
 async def _adopt_conflict(resolver: Resolver, oddity: Oddity) -> None:
@@ -177,13 +178,10 @@ async def _hear(resolver: Resolver, gateway: Gateway, refund: ProcessorRefund) -
 
 async def _open_dispute(resolver: Resolver, gateway: Gateway, line: Line) -> None:
     """A chargeback whose dispute nobody told of: as an open one, for a person to close."""
-    payment = await _known_payment(resolver, line)
-    charges = await external_store.charges_of_payment(
-        resolver.books.database, resolver.tenant, payment
-    )
+    _, charge_id, _ = await _known_charge(resolver, line)
     exponent = required(find_currency(line.currency)).exponent
     data = Data(
-        processor_reference=line.reference, charge_id=charges[0][1],
+        processor_reference=line.reference, charge_id=charge_id,
         amount=major_text(line.amount, exponent), reason="chargeback",
     )  # fmt: skip
     told = Notification(f"settlement:{line.identity}", "dispute.opened", data)

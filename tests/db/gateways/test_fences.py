@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ async def test_bank_details_ask_for_no_other_record_again(till: Till) -> None:
     assert await findings(shop.database) == []
 
 
-async def _operation(till: Till, refund_id: str, *, gateway: bool) -> dict[str, object]:
+async def _operation(till: Till, refund_id: str, *, gateway: bool) -> dict[str, Any]:
     rows = await till.shop.database.fetch(
         """
         SELECT o.id, o.state, o.due_at, o.attempts, o.first_attempt_at, o.sealed_bank_details

@@ -90,6 +90,32 @@ async def test_a_refund_that_does_not_fit_waits_for_a_person(till: Till) -> None
     assert (await till.shop.order(order)).refunded == 0
 
 
+@pytest.mark.parametrize("prefix", ["pi_", "ch_"])
+async def test_a_payment_is_known_by_either_of_its_names(till: Till, prefix: str) -> None:
+    order, payment = await till.sold_with_payment()
+    named = payment if prefix == "pi_" else till.stripe.books.payment(payment).charge
+    assert named.startswith(prefix)
+    database = till.shop.database
+    await database.execute(
+        "UPDATE charges SET processor_reference = $2 WHERE order_id = $1", order["id"], named
+    )
+    reference = till.stripe.refund_elsewhere(payment, 700)
+    await till.list_refunds()
+    found = await external_store.find(database, till.gateway, reference)
+    assert found is not None
+    assert (found.state, found.payment) == ("adopted", named)
+    till.stripe.dispute(payment, 2001, "opened")
+    await till.tell_all()
+    assert (await till.shop.order(order)).state is OrderState.DISPUTE
+    till.stripe.dispute(payment, 2001, "won")
+    await till.tell_all()
+    refund = await till.refunded(order, "3.00")
+    assert refund.state is RefundState.SUCCEEDED
+    assert till.paid(payment) == Decimal("10.00")
+    assert (await till.shop.order(order)).refunded == 1000
+    assert await findings(database) == []
+
+
 async def test_our_own_refunds_are_not_adopted(till: Till) -> None:
     order = await till.sold()
     await till.refunded(order, "5.00")
