@@ -61,7 +61,7 @@ PLACES = (
     (r"GET /transactions.*", "transactions"),
     (r"\S+ /reconciliation.*", "transactions"),
     (r"POST /api-keys/\{id\}/approval", "limits"),
-    (r"\S+ /(api-keys|webhooks|events|api-logs).*", "developers"),
+    (r"\S+ /(api-keys|webhooks|processors|events|api-logs).*", "developers"),
     (r"\S+ /(users|permission-sets).*", "people"),
     (r"GET /audit.*", "audit log"),
 )  # fmt: skip

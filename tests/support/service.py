@@ -68,9 +68,18 @@ class Account:
         """Somebody who can sign in with `PASSWORD`; gives the email address."""
         return self._desk.create_user(self.account_id, role, in_refund_set=in_refund_set)
 
-    def open_gateway(self, address: str, credentials: str) -> None:
-        """Card payments of test mode go through a stand-in of Stripe from now on."""
-        self._desk.open_gateway(self.account_id, address, credentials)
+    def open_gateway(
+        self,
+        address: str | None,
+        credentials: str,
+        *,
+        processor: str = "stripe",
+        source_type: str = "creditCard",
+    ) -> str:
+        """Payments of test mode go through a gateway named `main` from now on; gives its id."""
+        return self._desk.open_gateway(
+            self.account_id, address, credentials, processor, source_type
+        )
 
     def audited(self) -> list[tuple[str, str, str]]:
         """The audit log, newest first: who, what was done, and to what."""
@@ -139,7 +148,14 @@ class Desk:
             self,
         )
 
-    def open_gateway(self, account_id: str, address: str, credentials: str) -> None:
+    def open_gateway(
+        self,
+        account_id: str,
+        address: str | None,
+        credentials: str,
+        processor: str,
+        source_type: str,
+    ) -> str:
         from refundry.access.audit_log import COMMAND_LINE
         from refundry.gateways.commands import NewGateway, open_gateway
         from refundry.sealing import open_vault
@@ -148,8 +164,9 @@ class Desk:
 
         vault = open_vault(load_settings(self._environment, {"data_dir": self._data_dir}))
         tenant = Tenant(account_id, live=False)
-        new = NewGateway("main", "stripe", credentials, ("creditCard",), address)
-        self._call(lambda db: open_gateway(db, vault, tenant, new, COMMAND_LINE, datetime.now(UTC)))
+        new = NewGateway("main", processor, credentials, (source_type,), address)
+        now = datetime.now(UTC)
+        return self._call(lambda db: open_gateway(db, vault, tenant, new, COMMAND_LINE, now)).id
 
     def create_key(
         self,

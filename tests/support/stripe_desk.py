@@ -24,9 +24,14 @@ class StripeDesk:
         self._server = server
         self._loop = loop
 
-    def take_payments_of(self, account: Account) -> None:
-        """Send an account's card payments here."""
-        account.open_gateway(self._server.url, CREDENTIALS)
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return self._server.url
+
+    def take_payments_of(self, account: Account) -> str:
+        """Send an account's card payments here; gives the gateway's id."""
+        return account.open_gateway(self._server.url, CREDENTIALS)
 
     def sold(self, api: Api) -> Doc:
         """An order of 27.01 USD whose card payment was captured here."""

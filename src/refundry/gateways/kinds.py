@@ -78,6 +78,12 @@ KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
+def label_of(name: str) -> str:
+    """What people call a processor."""
+    kind = KINDS.get(name)
+    return kind.label if kind else name
+
+
 def read_credentials(name: str, text: str) -> Any:
     """The credentials of a kind in a JSON object. Raises BadCredentials.
 
@@ -121,5 +127,6 @@ def _module(kind: Kind) -> Any:
         return importlib.import_module(f"refundry.processors.{kind.module}")
     except ImportError as error:
         raise BadCredentials(
-            f"{kind.label} needs its SDK: pip install 'refundry[{kind.name}]' ({error})"
+            f"{kind.label} needs its SDK: pip install 'refundry[{kind.name}]', or in a checkout "
+            f".venv/bin/pip install -e '.[{kind.name}]' ({error})"
         ) from error

@@ -55,6 +55,28 @@ class Standing:
     paid: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many operations of a gateway have no outcome yet; parked: that wait for a person."""
+
+    open: int
+    parked: int
+
+
+async def loads(session: Session, tenant: Tenant) -> dict[str, Load]:
+    """What is open through each gateway, by its id; those with nothing open are left out."""
+    rows = await session.fetch(
+        """
+        SELECT gateway_id, count(*) AS open, count(parked) AS parked FROM charge_operations
+         WHERE account_id = $1 AND live = $2 AND state = 'pending' AND gateway_id IS NOT NULL
+           AND (due_at IS NOT NULL OR check_due_at IS NOT NULL OR parked IS NOT NULL)
+         GROUP BY gateway_id
+        """,
+        tenant.account_id, tenant.live,
+    )  # fmt: skip
+    return {row["gateway_id"]: Load(row["open"], row["parked"]) for row in rows}
+
+
 async def claim_checks(
     session: Session, *, now: datetime, lease: timedelta, account_id: str | None, limit: int
 ) -> list[Checked]:

@@ -3,11 +3,13 @@
 import asyncio
 from datetime import datetime, timedelta
 
+from refundry.domain.charge import Failure, OperationKind
+from refundry.gateways.abilities import captured_once
 from refundry.gateways.kinds import BadCredentials
 from refundry.operations import store as operations_store
 from refundry.operations.janitor import Desk
 from refundry.operations.store import Claimed
-from refundry.processors.contract import Outcome, Processor, Submission, Unknown
+from refundry.processors.contract import Declined, Outcome, Processor, Submission, Unknown
 
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
@@ -17,6 +19,11 @@ _QUESTIONS = 3
 _MOST_QUESTIONS = 12
 # A processor carries out what we gave up waiting for within this time, or never.
 _GIVEN_TIME = timedelta(minutes=2)
+_CAPTURED_ONCE = Failure(
+    "captured_once",
+    "This processor captures a payment once, and an earlier capture released the rest",
+    "declined",
+)
 
 
 async def still_ours(desk: Desk, group: list[Claimed]) -> list[Claimed]:
@@ -39,6 +46,10 @@ async def submit(
     desk: Desk, connector: Processor, gateway_id: str, submission: Submission
 ) -> Outcome:
     """The outcome, or that there is no telling, before the lease ends."""
+    if submission.kind is OperationKind.CAPTURE and captured_once(connector.abilities):
+        tenant, charge_id = submission.tenant, submission.charge_id
+        if await operations_store.is_captured(desk.database, tenant, charge_id, submission.key):
+            return Declined(_CAPTURED_ONCE)
     limit = _call_time(desk, keyless=await _is_keyless(desk, gateway_id))
     try:
         async with asyncio.timeout(limit.total_seconds()):

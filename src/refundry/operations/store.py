@@ -8,6 +8,7 @@ from refundry.db.database import Record, Session
 from refundry.domain.charge import OperationKind
 from refundry.domain.money import find_currency
 from refundry.errors import required
+from refundry.gateways.payments import GATEWAY_OF_CHARGE
 from refundry.processors.contract import Submission
 from refundry.tenant import Tenant
 from refundry.webhooks import deliveries
@@ -47,7 +48,7 @@ async def claim_operations(
     leaves a lease that runs out, and the operation is asked for again under the same key.
     """
     rows = await session.fetch(
-        """
+        f"""
         WITH due AS MATERIALIZED (
             SELECT o.account_id, o.live, o.order_id, o.id, o.due_at,
                    $1::timestamptz + a.test_clock_shift * (NOT o.live)::int AS now
@@ -64,24 +65,12 @@ async def claim_operations(
         UPDATE charge_operations o
            SET leased_until = $2, attempts = o.attempts + 1,
                first_attempt_at = coalesce(o.first_attempt_at, due.now),
-               -- Whoever took the payment gives it back, whatever was opened or closed since.
                gateway_id = coalesce(o.gateway_id, CASE
                    WHEN o.attempts = 0 AND o.way IS NULL
                     AND (o.live OR c.processor_reference IS NOT NULL)
                     AND EXISTS (SELECT FROM gateways g
                                  WHERE g.account_id = o.account_id AND g.live = o.live)
-                   THEN coalesce(
-                       (SELECT x.gateway_id FROM charge_operations x
-                         WHERE x.account_id = o.account_id AND x.live = o.live
-                           AND x.order_id = o.order_id AND x.charge_id = o.charge_id
-                           AND x.gateway_id IS NOT NULL
-                         LIMIT 1),
-                       (SELECT g.id FROM gateways g
-                         WHERE g.account_id = o.account_id AND g.live = o.live
-                           AND g.closed_at IS NULL
-                           AND (g.source_types = '{}' OR c.source_type = ANY (g.source_types))
-                         ORDER BY cardinality(g.source_types) DESC, g.seq
-                         LIMIT 1))
+                   THEN {GATEWAY_OF_CHARGE}
                END)
           FROM due, charges c, orders r
          WHERE o.account_id = due.account_id AND o.live = due.live
@@ -150,6 +139,22 @@ async def renew_leases(
         tenant.account_id, tenant.live, order_id, list(attempts), list(attempts.values()), until,
     )  # fmt: skip
     return {row["id"] for row in rows}
+
+
+async def is_captured(session: Session, tenant: Tenant, charge_id: str, operation_id: str) -> bool:
+    """Whether a gateway has captured a charge, or a part of it, by another operation."""
+    return await session.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT FROM charge_operations o JOIN charge_operations x
+                ON x.account_id = o.account_id AND x.live = o.live AND x.order_id = o.order_id
+               AND x.charge_id = o.charge_id
+             WHERE o.account_id = $1 AND o.live = $2 AND o.charge_id = $3 AND o.id = $4
+               AND x.kind = 'capture' AND x.state = 'complete' AND x.id <> o.id
+               AND x.gateway_id IS NOT NULL)
+        """,
+        tenant.account_id, tenant.live, charge_id, operation_id,
+    )  # fmt: skip
 
 
 async def wait_for_processor(

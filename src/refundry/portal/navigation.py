@@ -51,6 +51,7 @@ GROUPS = (
         (
             Entry("API keys", "/dashboard/api-keys", Right.DEVELOPERS),
             Entry("Webhooks", "/dashboard/webhooks", Right.DEVELOPERS),
+            Entry("Processors", "/dashboard/processors", Right.DEVELOPERS),
             Entry("Event logs", "/dashboard/events", Right.DEVELOPERS),
             Entry("API logs", "/dashboard/api-logs", Right.DEVELOPERS),
         ),

@@ -25,6 +25,10 @@ from refundry.domain.preview import Outside, Preview, preview_refund
 from refundry.domain.refund import Refund, RefundAsk, base_of_item
 from refundry.domain.refusal import ApprovalRequired, Refusal
 from refundry.errors import NotFound, Refused, required
+from refundry.gateways.abilities import too_old
+from refundry.gateways.connectors import Connectors
+from refundry.gateways.kinds import BadCredentials, label_of
+from refundry.gateways.payments import paid_through
 from refundry.http.answer import Answer
 from refundry.http.problems import message_of
 from refundry.ids import new_web_token
@@ -176,6 +180,23 @@ async def _warnings(visit: Visit, order: Order, preview: Preview) -> list[str]:
     left = preview.after.available_to_refund
     if 0 < left * _NEARLY < order.captured:
         found.append(f"After this, only {amount_text(left, order.currency)} can be refunded.")
+    return found + await _limits(visit, order, preview)
+
+
+async def _limits(visit: Visit, order: Order, preview: Preview) -> list[str]:
+    """Which payments are too old for the processors that pay them back."""
+    asked = {share.charge.id for share in preview.shares}
+    found: list[str] = []
+    for payment in await paid_through(visit.database, visit.tenant, order.id):
+        if payment.charge_id not in asked:
+            continue
+        try:
+            connector = await visit.services.part(Connectors).find(payment.gateway_id)
+        except BadCredentials:
+            continue  # The page of the gateway says so.
+        old = too_old(connector.abilities, payment.captured_at, visit.now)
+        if old is not None:
+            found.append(f"{label_of(connector.name)} {old}. It will probably be declined.")
     return found
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from refundry.gateways.kinds import KINDS
+from refundry.gateways.kinds import label_of
 from refundry.operations.check_store import Standing
 from refundry.portal.rendering import moment
 
@@ -35,8 +35,7 @@ def provider(standing: Standing | None) -> str:
     """Who pays, as people call it."""
     if standing is None or standing.processor is None:
         return "the payment provider"
-    kind = KINDS.get(standing.processor)
-    return kind.label if kind else standing.processor
+    return label_of(standing.processor)
 
 
 def at_processor(standing: Standing) -> AtProcessor:

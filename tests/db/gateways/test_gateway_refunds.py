@@ -166,3 +166,24 @@ async def test_what_is_no_longer_ours_is_not_sent(till: Till, meanwhile: str) ->
         assert len(await claim()) == 1
     await operate(shop.worker, [claimed])
     assert till.stripe.asked() == asked
+
+
+async def test_a_second_capture_is_not_asked_of_a_processor_that_does_only_one(till: Till) -> None:
+    body = order_body("M")
+    payment = till.stripe.pay(6482, "USD", captured=False)
+    body["payment"]["sources"][0]["processorReference"] = payment
+    shop = till.shop
+    order = await shop.take_in(body)
+    await shop.fulfil(order, 1)
+    await shop.settle()
+    asked = till.stripe.asked()
+    await shop.fulfil(order, 2)
+    await shop.settle()
+    assert till.stripe.asked() == asked
+    rows = await shop.database.fetch(
+        "SELECT state, failure_code FROM charge_operations"
+        " WHERE order_id = $1 AND kind = 'capture' ORDER BY seq",
+        order["id"],
+    )
+    assert [tuple(row) for row in rows] == [("complete", None), ("failed", "captured_once")]
+    assert await findings(shop.database) == []
