@@ -131,7 +131,9 @@ async def _apply_one(
                 return False
             if not migration.concurrent:
                 report(f"migrating: {migration.name}")
-                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS:g}s'")
+                await connection.execute(
+                    "SELECT set_config('lock_timeout', $1, true)", f"{_LOCK_SECONDS:g}s"
+                )
                 await connection.execute(migration.sql, timeout=_TIMEOUT_SECONDS)
             await connection.execute(
                 "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",
