@@ -9,7 +9,8 @@ from refundry.db.database import Database
 from refundry.settings import Settings
 from refundry.waking import Listener, Waker
 
-LISTENING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+# Idle, so that it is heard by now: while it runs, a notification may still pass it by.
+LISTENING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'"
 
 
 @pytest.fixture

@@ -305,6 +305,7 @@ async def test_the_key_of_a_request_that_died_is_free_after_a_minute(shop: Shop)
             await connection.execute("SELECT 1 FROM orders WHERE id = $1 FOR UPDATE", order["id"])
             cut_off = asyncio.create_task(asyncio.to_thread(post, shop, body, headers))
             while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                assert not cut_off.done(), cut_off.result().text
                 await asyncio.sleep(0.01)
             for pid in service.children("api"):
                 kill(pid)

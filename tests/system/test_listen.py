@@ -4,10 +4,12 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -285,8 +287,9 @@ def test_a_terminal_gets_colours(
     with Listener(service, key=key_of(account), stdout=theirs, env=env):
         os.close(theirs)
         refund(api, order, amount=1)
-        text = ""
+        text, deadline = "", time.monotonic() + PATIENCE_SECONDS
         while text.count("\n") < len(SUCCESS):
+            assert select.select([ours], [], [], deadline - time.monotonic())[0], text
             text += os.read(ours, 65536).decode()
     os.close(ours)
     assert ("\x1b[" in text) is coloured

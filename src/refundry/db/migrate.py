@@ -160,18 +160,18 @@ async def _run_beside_others(
     connection: Connection, statement: str, report: Callable[[str], None]
 ) -> bool:
     """Run a statement; False if another run got in its way, so that it is to be tried again."""
-    await _drop_unfinished(connection, report)
     index = _INDEX.match(statement)
-    if index and await connection.fetchval("SELECT to_regclass($1)", index["name"]) is not None:
-        return True
     try:
+        await _drop_unfinished(connection, report)
+        if index and await connection.fetchval("SELECT to_regclass($1)", index["name"]) is not None:
+            return True
         await connection.execute(statement, timeout=_TIMEOUT_SECONDS)
     except asyncpg.DuplicateTableError:
         return True  # Another run was quicker.
     except asyncpg.DeadlockDetectedError:
         return False
     except asyncpg.InternalServerError as error:
-        # Two that change the settings of one table at once.
+        # Two that change the settings of one table, or drop one index, at once.
         if "tuple concurrently updated" not in str(error):
             raise
         return False
