@@ -154,7 +154,8 @@ def migrate(**options: object) -> None:
 @with_settings
 def work(drain: bool, **options: object) -> None:
     """Run the background work that is due, once."""
-    from refundry.operations.work import drain_all
+    from refundry.operations.work import Stalled
+    from refundry.operations.work import drain as run_all
     from refundry.worker import open_worker
 
     assert drain
@@ -163,9 +164,12 @@ def work(drain: bool, **options: object) -> None:
 
         async def run(database: Any) -> int:
             async with open_worker(settings, database) as services:
-                return await drain_all(services)
+                return await run_all(services, None)
 
-        done = on_database(settings, "work", run)
+        try:
+            done = on_database(settings, "work", run)
+        except Stalled as error:
+            raise click.ClickException(str(error)) from error
     click.echo(f"{done} steps of work done; none is due.")
 
 

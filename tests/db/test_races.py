@@ -19,7 +19,7 @@ from refundry.domain.charge import OperationState
 from refundry.domain.refund import RefundState
 from refundry.domain.refusal import AmountUnavailable, FulfillmentTooLarge, OrderFulfilled
 from refundry.errors import Refused
-from refundry.operations.work import Worker, drain_all, operate_due, step, submit_due
+from refundry.operations.work import Worker, drain, operate_due, step, submit_due
 from refundry.refunds.lanes import RefundLanes
 from refundry.settings import Settings
 from refundry.worker import open_worker
@@ -261,7 +261,7 @@ async def test_two_drains_and_a_worker_pay_each_operation_once(
             await asyncio.sleep(0)
 
     working = asyncio.create_task(work(rivals[2]))
-    await asyncio.gather(drain_all(rivals[0]), drain_all(rivals[1]))
+    await asyncio.gather(drain(rivals[0], None), drain(rivals[1], None))
     running.set()
     await working
     assert await states(shop, asked) == {RefundState.SUCCEEDED: 60}
@@ -296,7 +296,7 @@ async def test_a_processor_that_is_asked_by_two_at_once_pays_once(
     assert await states(shop, asked) == {RefundState.PENDING: 10}
     processor.answer("complete", "refund")
     await shop.advance(timedelta(hours=1))
-    await asyncio.gather(*(drain_all(worker) for worker in rivals))
+    await asyncio.gather(*(drain(worker, None) for worker in rivals))
     # The drains have done what other tests left, too.
     own = {charge["id"] for charge in order["payment"]["charges"]}
     paid = [entry for entry in processor.paid("refund") if entry["chargeId"] in own]

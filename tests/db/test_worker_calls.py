@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 from aiohttp import web
 
 from refundry.db.database import Database
-from refundry.operations.work import Calls, Worker, step
+from refundry.operations.work import Calls, Stalled, Worker, step, submit_due
 from refundry.settings import Settings
 from refundry.worker import open_worker
 from tests.support.books import Shop, open_shop
@@ -83,3 +84,23 @@ async def test_a_slow_call_keeps_only_its_own_order_waiting(
         assert await states(shop, first, behind, other) == ["succeeded"] * 3
         assert (calls.room, calls.orders) == (200, [])
         assert ended.is_set()
+
+
+async def test_a_drain_does_not_wait_for_ever(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = await shop.captured(order_body("A"))
+    await shop.ask(order, "1.00")
+    await submit_due(shop.worker, shop.tenant.account_id)
+    # Held by a worker that is gone, for longer than any lease lasts.
+    await shop.database.execute(
+        "UPDATE charge_operations SET leased_until = now() + interval '1 day'"
+        " WHERE order_id = $1 AND due_at IS NOT NULL",
+        order["id"],
+    )
+    monkeypatch.setattr("refundry.operations.work._STALLED_SECONDS", 0.3)
+    with pytest.raises(Stalled):
+        await shop.settle()
+    await shop.database.execute(
+        "UPDATE charge_operations SET leased_until = NULL WHERE order_id = $1", order["id"]
+    )
+    await shop.settle()
+    assert (await shop.order(order)).refunded == 100

@@ -1,6 +1,7 @@
 """The steps of a worker: each takes some due work, does it, and says how much it was."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -53,7 +54,13 @@ _LEASE_MARGIN = timedelta(seconds=5)
 _MOST_CALLS = 200
 _ATTEMPTS_KEPT = timedelta(days=30)
 _PURGED_AT_ONCE = 1000
+# Longer than any lease lasts: what others hold is done by then, or free to be taken.
+_STALLED_SECONDS = 300.0
 log = structlog.get_logger("refundry.worker")
+
+
+class Stalled(Exception):
+    """Work that is due, and that nobody gets done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +137,21 @@ async def step(worker: Worker, account_id: str | None = None, calls: Calls | Non
     return done
 
 
-async def drain(worker: Worker, account_id: str) -> None:
-    """Run an account's due work until none is left, work that others hold included.
+async def drain(worker: Worker, account_id: str | None) -> int:
+    """Run an account's due work, or all, until none is left, work that others hold included; gives
+    the steps. Raises Stalled.
 
     Events are delivered and mails sent, too.
     """
+    steps, moved_at = 0, time.monotonic()
     while True:
-        if await _step_and_tell(worker, account_id):
+        if done := await _step_and_tell(worker, account_id):
+            steps, moved_at = steps + done, time.monotonic()
             continue
         if not await operations_store.outstanding(worker.database, worker.clock.now(), account_id):
-            return
+            return steps
+        if time.monotonic() - moved_at > _STALLED_SECONDS:
+            raise Stalled("something is due that does not get done; the log says why")
         await asyncio.sleep(0.02)
 
 
@@ -373,16 +385,3 @@ async def _all(jobs: list[Callable[[], Awaitable[int]]]) -> list[int]:
         elif isinstance(result, BaseException):
             raise result
     return [result for result in results if isinstance(result, int)]
-
-
-async def drain_all(worker: Worker) -> int:
-    """Run all due work until none is left, work that others hold included; gives the steps."""
-    steps = 0
-    while True:
-        done = await _step_and_tell(worker, None)
-        steps += done
-        if done:
-            continue
-        if not await operations_store.outstanding(worker.database, worker.clock.now(), None):
-            return steps
-        await asyncio.sleep(0.05)
