@@ -25,6 +25,7 @@ from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.commands import Books
 from refundry.operations.work import Calls, Worker, check_due, list_due, retry_notices, step, tidy
 from refundry.processors.registry import Registry
+from refundry.reconciliation.commands import compare_open_lines
 from refundry.refunds.drafts import count_all_waiting
 from refundry.sealing import open_vault
 from refundry.settings import Settings
@@ -41,6 +42,8 @@ _TIDY_SECONDS = 300.0
 _MAIL_SECONDS = 5.0
 _CHECK_SECONDS = 1.0
 _LIST_SECONDS = 15.0
+# How often lines of settlement reports that do not agree are compared with what came since.
+_COMPARE_SECONDS = 900.0
 # So long, and no longer, a step waits for a database that fell silent.
 _STATEMENT_SECONDS = 20.0
 _BULK_SECONDS = 1.0
@@ -96,6 +99,7 @@ async def run_worker(settings: Settings) -> None:
                 _mail(worker),
                 _look_up(worker, wakes),
                 _list_refunds(worker, wakes),
+                _compare_reports(worker),
                 _make_bulk_refunds(worker, wake),
             )
         ]
@@ -187,6 +191,15 @@ async def _list_refunds(worker: Worker, wakes: Sequence[asyncio.Event]) -> None:
         except Exception as error:  # the loop outlives whatever a processor says
             log.error("listing_failed", exc_info=error)
         await asyncio.sleep(_LIST_SECONDS)
+
+
+async def _compare_reports(worker: Worker) -> None:
+    while True:
+        try:
+            await compare_open_lines(worker.books, worker.clock.now())
+        except Exception as error:  # the loop outlives whatever one line brings
+            log.error("comparison_failed", exc_info=error)
+        await asyncio.sleep(_COMPARE_SECONDS)
 
 
 async def _make_bulk_refunds(worker: Worker, wake: asyncio.Event) -> None:

@@ -1,15 +1,18 @@
 """What a refund's page tells of the processor behind a gateway, and how it is asked."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.contract.connectors.stand import Plan
 from tests.portal.conftest import SignIn, Stranger
+from tests.support.command import refundry, run_sql, said
 from tests.support.fixtures import settled_refund
 from tests.support.http import Api, Doc, expect
 from tests.support.portal import Visitor
-from tests.support.service import Account
+from tests.support.service import Account, Service
+from tests.support.settlement import STRIPE, report_text
 from tests.support.stripe_desk import StripeDesk, stripe_desk
 
 ARN = "74850120752112040000000"
@@ -86,3 +89,24 @@ def test_a_parked_refund_says_what_to_do_and_who_may(
     assert not looker.get(page_of(made)).has("ask-processor")
     fields = {"csrf_token": looker.csrf(), "operation": "x"}
     assert looker.post(f"{page_of(made)}/check", fields).status == 403
+
+
+def test_finance_finds_the_refund_in_the_report(
+    stripe: StripeDesk, api: Api, admin: Visitor, account: Account, service: Service, tmp_path: Path
+) -> None:
+    made = settled_refund(api, stripe.sold(api), amount=5)
+    page = admin.get(page_of(made))
+    assert not page.has("report"), "no report was read yet"
+    report = tmp_path / "report.csv"
+    report.write_text(report_text(STRIPE, {
+        "balance_transaction_id": "txn_1", "source_id": page.read("processor-reference"),
+        "created_utc": "2026-05-04 10:00:00", "reporting_category": "refund", "currency": "usd",
+        "gross": "-5.00", "fee": "0.15", "automatic_payout_id": "po_9",
+    }))  # fmt: skip
+    name = run_sql(
+        service.data_dir, "SELECT name FROM accounts WHERE id = $1", account.account_id
+    )[0]["name"]  # fmt: skip
+    said(refundry("reconcile", str(report), "--processor", "stripe", "--account", name,
+                  data_dir=service.data_dir))  # fmt: skip
+    told = admin.get(page_of(made)).read("report")
+    assert told == "of 2026-05-04, payout po_9, fee 0.15 USD"

@@ -194,7 +194,7 @@ def test_f_11_refused_before_any_details(api: Api) -> None:
     assert "tokenInformation" not in made
 
 
-@pytest.mark.parametrize("token", [str(uuid.uuid4()), "nonsense", "%00"])
+@pytest.mark.parametrize("token", ["4d5ad0f5-3b0f-4d0e-9f63-0c6d3c2a9a11", "nonsense", "%00"])
 def test_f_12_an_unknown_token(shopper: Api, token: str) -> None:
     answer = shopper.get(f"/refundry/v1/refund-tokens/{token}")
     wanted = ("not_found", "not_found", "token", "Refund token not found.")

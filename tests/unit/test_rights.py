@@ -62,7 +62,7 @@ def test_each_role_has_the_rights_of_the_table() -> None:
         assert rights_of(role, in_refund_set=member) == wanted, role
 
 
-@pytest.mark.parametrize("role", set(Role) - {Role.CUSTOMER_SERVICE})
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.CUSTOMER_SERVICE])
 def test_the_permission_set_adds_nothing_to_other_roles(role: Role) -> None:
     assert rights_of(role, in_refund_set=True) == rights_of(role, in_refund_set=False)
 

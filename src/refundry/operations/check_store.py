@@ -3,7 +3,7 @@ waits for a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from refundry.db.database import Record, Session
 from refundry.operations.store import submission_of
@@ -29,12 +29,23 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """What a settlement report says of an operation. booked_on: the day there. fee: minor units of
+    fee_currency; None where the report has none."""
+
+    booked_on: date
+    payout: str | None
+    fee: int | None
+    fee_currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What is known of an operation at its processor, for people.
 
     error: why its outcome is unknown; attempts: how often it was asked for, next_attempt: when
     again; found: what the last look-up gave. parked: what a person has to decide. paid: whether it
-    ended so. Times are on the clock of its mode.
+    ended so. reported: what finance has read of it. Times are on the clock of its mode.
     """
 
     operation_id: str
@@ -53,6 +64,7 @@ class Standing:
     parked: str | None
     pending: bool
     paid: bool
+    reported: Reported | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +256,15 @@ async def standings(
         SELECT o.id, g.name AS gateway, g.processor, o.processor_reference, o.processor_code,
                o.processor_message, o.arn, o.attempts, o.due_at, o.last_error, o.checked_at,
                o.check_due_at, o.check_found, o.parked, o.state = 'pending' AS pending,
-               o.state = 'complete' AS paid
+               o.state = 'complete' AS paid, s.booked_on, s.payout, s.fee_minor, s.fee_currency
           FROM charge_operations o
           LEFT JOIN gateways g ON g.account_id = o.account_id AND g.live = o.live
                               AND g.id = o.gateway_id
+          LEFT JOIN LATERAL (
+              SELECT l.booked_on, l.payout, l.fee_minor, l.fee_currency FROM settlement_lines l
+               WHERE l.account_id = o.account_id AND l.live = o.live AND l.operation_id = o.id
+                 AND l.kind = 'refund' AND l.state = 'settled'
+               ORDER BY l.seq LIMIT 1) s ON true
          WHERE o.account_id = $1 AND o.live = $2 AND o.order_id = $3 AND o.id = ANY ($4::text[])
         """,
         tenant.account_id, tenant.live, order_id, operation_ids,
@@ -261,6 +278,9 @@ def _standing(row: Record) -> Standing:
         row["processor_code"], row["processor_message"], row["arn"], row["attempts"],
         row["due_at"], row["last_error"], row["checked_at"], row["check_due_at"],
         row["check_found"], row["parked"], row["pending"], row["paid"],
+        Reported(row["booked_on"], row["payout"], row["fee_minor"], row["fee_currency"])
+        if row["booked_on"]
+        else None,
     )  # fmt: skip
 
 

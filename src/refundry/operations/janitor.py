@@ -38,6 +38,8 @@ from refundry.settings import Settings
 _LEASE_MARGIN = timedelta(seconds=5)
 # How long a listing may take before another worker tries it.
 _LISTING_LEASE = timedelta(minutes=5)
+# Of a gateway that is closed: its credentials may be revoked, and little happens there any more.
+_CLOSED_LISTING = timedelta(days=1)
 # Clocks differ, and what was pending at the last listing may have ended since.
 _OVERLAP = timedelta(days=1)
 _GONE = "the processor accepted it and does not know it now"
@@ -151,8 +153,11 @@ async def list_due(desk: Desk, books: Books) -> int:
     for gateway in await gateways_store.list_all(desk.database):
         now = desk.clock.now()
         rhythm = await rhythm_of(desk, gateway.id)
+        every, lease = rhythm.listing, _LISTING_LEASE
+        if gateway.closed_at is not None:
+            every = lease = max(every, _CLOSED_LISTING)
         if not await gateways_store.claim_listing(
-            desk.database, gateway, now, now - rhythm.listing, now + _LISTING_LEASE
+            desk.database, gateway, now, now - every, now + lease
         ):
             continue
         try:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from refundry.domain.money import find_currency
 from refundry.gateways.kinds import label_of
-from refundry.operations.check_store import Standing
-from refundry.portal.rendering import moment
+from refundry.operations.check_store import Reported, Standing
+from refundry.portal.rendering import amount, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class AtProcessor:
     """A record at its processor, for its card. words: the processor's own.
 
     why: why it is looked up again, or is not. parked: what a person has to decide. can_ask:
-    whether its processor can be asked at once.
+    whether its processor can be asked at once. report: where finance finds it.
     """
 
     operation_id: str
@@ -29,6 +30,7 @@ class AtProcessor:
     why: str
     parked: str | None
     can_ask: bool
+    report: str
 
 
 def provider(standing: Standing | None) -> str:
@@ -55,6 +57,7 @@ def at_processor(standing: Standing) -> AtProcessor:
         why=_why(standing),
         parked=standing.parked,
         can_ask=standing.pending and standing.attempts > 0,
+        report=_report(standing.reported),
     )
 
 
@@ -72,6 +75,19 @@ def what_is_known(standing: Standing) -> list[str]:
         found = f": {standing.found}" if standing.found else ""
         known.append(f"Last looked up {moment(standing.checked_at)}{found}")
     return known
+
+
+def _report(reported: Reported | None) -> str:
+    """The line of a settlement report, as people read it; empty if none tells of it."""
+    if reported is None:
+        return ""
+    found = [f"of {reported.booked_on}"]
+    if reported.payout:
+        found.append(f"payout {reported.payout}")
+    currency = find_currency(reported.fee_currency) if reported.fee_currency else None
+    if reported.fee is not None and currency is not None:
+        found.append(f"fee {amount(reported.fee, currency)}")
+    return ", ".join(found)
 
 
 def _words(standing: Standing) -> str:

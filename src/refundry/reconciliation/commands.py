@@ -7,6 +7,7 @@ from itertools import islice
 
 from refundry.db.database import Tx
 from refundry.domain.charge import OperationKind
+from refundry.gateways import store as gateways_store
 from refundry.gateways.store import Gateway
 from refundry.operations.adopting import hear_outcome
 from refundry.operations.commands import Books
@@ -145,6 +146,12 @@ async def match_again(books: Books, gateway: Gateway, now: datetime) -> None:
                 await store.note_verdict(books.database, gateway.tenant, stored.seq, verdict)
                 await _note_arns(books, gateway, [(line, verdict)])
         above = batch[-1].seq
+
+
+async def compare_open_lines(books: Books, now: datetime) -> None:
+    """`match_again`, for every gateway."""
+    for gateway in await gateways_store.list_all(books.database):
+        await match_again(books, gateway, now)
 
 
 async def judge(books: Books, gateway: Gateway, lines: Sequence[Line]) -> list[Judged]:

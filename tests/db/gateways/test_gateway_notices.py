@@ -11,8 +11,8 @@ from refundry.access.audit_log import COMMAND_LINE
 from refundry.domain.charge import Failure
 from refundry.domain.order import OrderState
 from refundry.domain.refund import RefundState
-from refundry.gateways.commands import NewGateway, open_gateway
-from refundry.operations import external_store
+from refundry.gateways.commands import NewGateway, close_gateway, open_gateway
+from refundry.operations import external_store, janitor
 from refundry.operations.adopting import hear_refund
 from refundry.processors.contract import Declined, Forged, InProgress, ProcessorRefund, Settled
 from tests.contract.connectors.stand import Plan
@@ -234,3 +234,18 @@ async def test_a_pending_refund_that_was_adopted_ends_by_a_look_up(till: Till) -
     assert (await till.shop.order(order)).refunded == 0
     await till.later(hours=2)
     assert (await till.shop.order(order)).refunded == 700
+
+
+async def test_a_closed_gateway_is_listed_once_a_day(till: Till) -> None:
+    await till.sold()
+    await close_gateway(till.shop.database, till.gateway, COMMAND_LINE, datetime.now(UTC))
+
+    async def listed(ago: timedelta) -> int:
+        await till.shop.database.execute(
+            "UPDATE gateways SET listed_until = $2, leased_until = NULL WHERE id = $1",
+            till.gateway.id, datetime.now(UTC) - ago,
+        )  # fmt: skip
+        return await janitor.list_due(till.desk(), till.shop.worker.books)
+
+    assert await listed(timedelta(hours=23)) == 0
+    assert await listed(timedelta(hours=25)) == 1
