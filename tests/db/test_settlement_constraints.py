@@ -119,6 +119,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ("a look-up without a gateway", "checks_are_of_gateways",
      operation(f"{OPEN}, gateway_id = NULL, check_due_at = now()")),
     ("a look-up of what has ended", "ended_is_not_checked", operation("check_due_at = now()")),
+    ("a failure of what has settled and did not fail", "failed_after_it_settled",
+     operation("settled_before_failure_at = now()")),
     ("a call for what is parked", "parked_is_not_due",
      operation(f"{OPEN}, parked = 'x', due_at = now()")),
     ("one refund at a processor twice", "external_refunds_pkey",

@@ -261,6 +261,7 @@ async def _update_operations(tx: Tx, operations: Sequence[_Of[Operation]]) -> No
                failure_message = n.failure_message, failure_reason = n.failure_reason,
                due_at = CASE WHEN n.state = 'pending' THEN o.due_at END, leased_until = NULL,
                attention_since = NULL, parked = NULL,
+               settled_before_failure_at = CASE WHEN o.state = 'complete' THEN o.updated_at END,
                check_due_at = CASE WHEN n.state = 'pending' THEN o.check_due_at END,
                sealed_bank_details = CASE WHEN n.state = 'pending' THEN o.sealed_bank_details END
           FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::text[],

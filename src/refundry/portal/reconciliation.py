@@ -156,12 +156,18 @@ def _cells(paid: Paid) -> list[Cell]:
     if paid.fee is not None and paid.fee_currency is not None:
         fee = to_major(paid.fee, required(find_currency(paid.fee_currency)))
     return [
-        paid.at, "chargeback" if paid.dispute_id else "refund", paid.order_id, paid.upstream_id,
+        paid.at, _kind(paid), paid.order_id, paid.upstream_id,
         paid.refund_ids, paid.dispute_id, paid.operation_id, paid.currency,
         to_major(paid.amount, required(find_currency(paid.currency))), paid.gateway,
         paid.reference, paid.payout, fee, paid.fee_currency if fee is not None else None,
         paid.arn, paid.booked_on.isoformat() if paid.booked_on else None,
     ]  # fmt: skip
+
+
+def _kind(paid: Paid) -> str:
+    if paid.dispute_id:
+        return "chargeback"
+    return "refund failed" if paid.failed_later else "refund"
 
 
 PAGES = (

@@ -272,6 +272,24 @@ async def test_a_months_export_adds_up_to_the_journal(till: Till) -> None:
     for row in rows:
         sums[row.currency, row.dispute_id is not None] += row.amount
     assert sums == await journal(till) == {("USD", False): 1100, ("USD", True): 1000}
+    closed = [(each.at, each.amount) for each in await exported(till, first_month)]
+    till.stripe.finish(told.parts[0].operation_id, "failed", "lost_or_stolen_card")
+    await till.tell_all()
+    assert [(each.at, each.amount) for each in await exported(till, first_month)] == closed
+    failed_at = await till.shop.database.fetchval(
+        "SELECT updated_at FROM charge_operations WHERE id = $1", told.parts[0].operation_id
+    )
+    months = {first_month, later_month, month_of(failed_at)}
+    rows = [each for month in months for each in await exported(till, month)]
+    (back,) = [each for each in rows if each.failed_later]
+    rows.remove(back)
+    assert (back.at, back.amount, back.operation_id) == (
+        failed_at, -500, told.parts[0].operation_id,
+    )  # fmt: skip
+    totals = await totals_of(till.shop.database, till.shop.tenant, month_of(failed_at))
+    assert [each.amount for each in totals if each.failed_later] == [-500]
+    assert sum(each.amount for each in rows if each.dispute_id is None) + back.amount == 600
+    assert await journal(till) == {("USD", False): 600, ("USD", True): 1000}
     for month in (first_month, later_month):
         of_month = Counter[tuple[str, bool]]()
         for row in await exported(till, month):
