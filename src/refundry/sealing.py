@@ -36,7 +36,7 @@ class Vault:
         for cipher in self._ciphers:
             try:
                 return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None).decode()
-            except InvalidTag:
+            except (InvalidTag, ValueError):  # Too short to be anything that was sealed.
                 continue
         raise BadSettings("REFUNDRY_ENCRYPTION_KEY does not open what this database holds")
 

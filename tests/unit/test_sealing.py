@@ -92,3 +92,9 @@ def test_a_kept_key_that_is_damaged_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(BadSettings):
         open_vault(Settings(data_dir=tmp_path))
     assert (tmp_path / "encryption.key").read_text() == ""
+
+
+@pytest.mark.parametrize("length", [0, 1, 11, 12, 27, 28, 60])
+def test_what_was_never_sealed_is_not_opened(length: int) -> None:
+    with pytest.raises(BadSettings, match="REFUNDRY_ENCRYPTION_KEY"):
+        Vault([OLD]).open(bytes(length))
