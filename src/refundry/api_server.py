@@ -1,7 +1,6 @@
 """Serves the application over HTTP with uvicorn, with the limits that it does not set itself."""
 
 import asyncio
-import gc
 import os
 import resource
 import socket
@@ -14,6 +13,7 @@ from argon2 import PasswordHasher
 
 from refundry.app import Service
 from refundry.connections import Crowd, GuardedProtocol, Limits
+from refundry.garbage import collect_rarely
 from refundry.http.admission import Admission
 from refundry.settings import Settings
 
@@ -29,8 +29,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then freeze."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
+        collect_rarely()
 
 
 def serve_api(

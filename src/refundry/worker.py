@@ -16,6 +16,7 @@ import structlog
 from refundry.bulk import running as bulk
 from refundry.clock import Clock
 from refundry.db.database import Database, Unreachable, open_database
+from refundry.garbage import collect_rarely
 from refundry.gateways.connectors import Connectors
 from refundry.gateways.kinds import Setup
 from refundry.ids import new_uuid
@@ -103,6 +104,7 @@ async def run_worker(settings: Settings) -> None:
                 _make_bulk_refunds(worker, wake),
             )
         ]
+        collect_rarely()
         log.info("worker_started")
         try:
             # Apart, so that a slow processor delays no webhook, nor the reverse.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from tests.contract.connectors.stand import Plan
 from tests.support.browser import Tab, chromium, launch
 from tests.support.command import refundry, run_sql, said
 from tests.support.fixtures import (
@@ -17,11 +18,14 @@ from tests.support.fixtures import (
     paid_by,
     refund,
     settle,
+    settled_refund,
     source,
 )
 from tests.support.http import Api, Doc, expect
 from tests.support.returns import given_return
-from tests.support.service import PASSWORD, ROOT, Service
+from tests.support.service import PASSWORD, ROOT, Account, Service
+from tests.support.settlement import STRIPE, report_text
+from tests.support.stripe_desk import StripeDesk, stripe_desk
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 1280
@@ -146,8 +150,41 @@ def bank_details(tab: Tab, api: Api, waiting: Doc) -> None:
     tab.go(f"/offline-refund/{token}")
 
 
+def at_stripe(service: Service, account: Account, api: Api, desk: StripeDesk) -> tuple[str, Doc]:
+    """A gateway, and what does not agree there: an answer about another amount, a refund that
+    somebody made at the processor. Gives the gateway's id and a refund that agrees."""
+    gateway_id = desk.take_payments_of(account)
+    paid = settled_refund(api, desk.sold(api), amount=13.5, reason="late_delivery")
+    order = desk.sold(api)
+    desk.plan(Plan(fault="wrong_amount"))
+    settled_refund(api, order, amount=5)
+    (reference,) = run_sql(
+        service.data_dir,
+        "SELECT processor_reference AS it FROM charge_operations WHERE amount_minor = 1350"
+        " AND kind = 'refund' AND gateway_id IS NOT NULL",
+    )  # fmt: skip
+    row = {"created_utc": "2026-05-04 10:00:00", "reporting_category": "refund", "currency": "usd",
+           "automatic_payout_id": "po_1QkWzN"}  # fmt: skip
+    report = service.data_dir / "payouts.csv"
+    report.write_text(report_text(
+        STRIPE,
+        row | {"balance_transaction_id": "txn_1", "source_id": reference["it"], "gross": "-13.50",
+               "fee": "0.30"},
+        row | {"balance_transaction_id": "txn_2", "source_id": "re_3QkWyT", "gross": "-24.00"},
+    ))  # fmt: skip
+    done = refundry("reconcile", str(report), "--processor", "stripe", data_dir=service.data_dir)
+    said(done, 1)
+    return gateway_id, paid
+
+
+def processor(tab: Tab, gateway_id: str) -> None:
+    tab.go(f"/dashboard/processors/{gateway_id}")
+    tab.click("check")
+    tab.find("findings").wait_for()
+
+
 def take(tab: Tab, api: Api, fresh: Doc, busy: Doc, failed: Doc, waiting: Doc) -> None:
-    """Every picture, in turn."""
+    """The pictures of a shop without gateways, in turn."""
     shots: tuple[tuple[str, Callable[[], object]], ...] = (
         ("home", lambda: tab.go("/dashboard")),
         ("refund-form", lambda: refund_form(tab, fresh)),
@@ -163,6 +200,16 @@ def take(tab: Tab, api: Api, fresh: Doc, busy: Doc, failed: Doc, waiting: Doc) -
         picture(name, tab)
 
 
+def take_finance(tab: Tab, gateway_id: str, paid: Doc) -> None:
+    """The pictures of what is about gateways."""
+    tab.go("/dashboard/reconciliation")
+    picture("reconciliation", tab)
+    processor(tab, gateway_id)
+    picture("processor", tab)
+    tab.go(f"/dashboard/refunds/{paid['id']}")
+    picture("refund-gateway", tab)
+
+
 def enrol(data_dir: Path) -> None:
     """The people of the shop, in the only account there is."""
     for email, name, role, member in PEOPLE:
@@ -176,11 +223,13 @@ def main() -> None:
     if chromium() is None:
         sys.exit("there is no Chromium: `make browser`")
     IMAGES.mkdir(exist_ok=True)
-    with Service() as service:
-        api = service.api(service.open_account().secret_test)
+    with Service() as service, stripe_desk() as desk:
+        account = service.open_account()
+        api = service.api(account.secret_test)
         run_sql(service.data_dir, "UPDATE accounts SET name = 'Northwind Outdoor'")
         enrol(service.data_dir)
         orders = trade(api)
+        at_processor = at_stripe(service, account, api, desk)
         with sync_playwright() as playwright:
             playwright.selectors.set_test_id_attribute("data-testid")
             browser = launch(playwright)
@@ -188,6 +237,7 @@ def main() -> None:
             tab = Tab(page, str(service.client.base_url).rstrip("/"))
             tab.sign_in(ADA)
             take(tab, api, *orders)
+            take_finance(tab, *at_processor)
             browser.close()
 
 

@@ -4,9 +4,12 @@ import pytest
 from playwright.sync_api import expect as see
 
 from tests.browser.conftest import Open
+from tests.contract.connectors.stand import Plan
 from tests.support.browser import Tab
-from tests.support.fixtures import given_captured, listed
+from tests.support.fixtures import given_captured, listed, settled_refund
 from tests.support.http import Api, expect, money
+from tests.support.service import Account
+from tests.support.stripe_desk import stripe_desk
 
 # A page with more stops than this before a thing is not usable by keyboard.
 PATIENCE = 60
@@ -105,3 +108,27 @@ def test_on_a_phone_the_menu_opens_by_keyboard(open_tab: Open) -> None:
     see(entry).to_be_visible()
     tab.press("Tab")
     assert tab.page.evaluate("document.activeElement.closest('nav') !== null")
+
+
+def test_what_does_not_agree_is_looked_at_by_keyboard(
+    api: Api, account: Account, open_tab: Open
+) -> None:
+    with stripe_desk() as desk:
+        desk.take_payments_of(account)
+        order = desk.sold(api)
+        desk.plan(Plan(fault="wrong_amount"))
+        settled_refund(api, order, amount=5)
+        tab = open_tab()
+        tab.go("/dashboard/reconciliation")
+        reach(tab, "check")
+        tab.press("Enter")
+        see(tab.find("flash")).to_contain_text("Looked at again.")
+        tab.go("/dashboard/processors")
+        gateway = tab.find("gateways").locator("tbody a")
+        gateway.evaluate("each => each.setAttribute('data-testid', 'found')")
+        reach(tab, "found")
+        tab.press("Enter")
+        tab.find("abilities").wait_for()
+        reach(tab, "check")
+        tab.press("Enter")
+        see(tab.find("findings")).to_contain_text("Fine")

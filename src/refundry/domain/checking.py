@@ -6,7 +6,7 @@ Source: architecture, section 3 (an unknown outcome is looked up); contract, ref
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from refundry.domain.money import Currency, major_text
+from refundry.domain.money import Currency, to_major
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,6 @@ def disagreement(
     if did_currency is not None and did_currency.upper() != currency.code:
         return f"{DIFFERS} that it was in {did_currency.upper()}, not in {currency.code}"
     if did is not None and did != asked:
-        said, wanted = (major_text(each, currency.exponent) for each in (did, asked))
-        return f"{DIFFERS} {said} {currency.code}, and was asked for {wanted}"
+        said, wanted = (f"{to_major(each, currency):f} {currency.code}" for each in (did, asked))
+        return f"{DIFFERS} {said}, and was asked for {wanted}"
     return None

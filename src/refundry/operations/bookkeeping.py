@@ -10,7 +10,7 @@ from refundry.db.database import Unreachable
 from refundry.operations.commands import Booking, Books, book_outcome, book_outcomes
 
 # A group's transaction holds its orders; it should not do so for long.
-_MOST = 100
+_MOST = 200
 log = structlog.get_logger("refundry.operations")
 
 _Waiting = tuple[Booking, "asyncio.Future[bool]"]

@@ -47,11 +47,11 @@ from refundry.webhooks import deliveries, mailing
 from refundry.webhooks.delivery import Deliverer
 from refundry.webhooks.store import drop_deliveries
 
-_BATCH = 100
+_BATCH = 200
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
 # Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
-_MOST_CALLS = 200
+_MOST_CALLS = 400
 _ATTEMPTS_KEPT = timedelta(days=30)
 _PURGED_AT_ONCE = 1000
 # Longer than any lease lasts: what others hold is done by then, or free to be taken.

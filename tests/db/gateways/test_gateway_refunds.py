@@ -88,7 +88,7 @@ async def test_an_answer_about_another_amount_waits_for_a_person(till: Till) -> 
     assert refund.state is RefundState.PENDING
     assert refund.needs_attention
     standing = await till.standing(refund)
-    assert standing.parked == "the processor says 4.99 USD, and was asked for 5.0"
+    assert standing.parked == "the processor says 4.99 USD, and was asked for 5.00 USD"
     await till.later(days=3)
     assert (await till.refund(refund.id)).state is RefundState.PENDING
     assert await findings(till.shop.database) == []
