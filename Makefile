@@ -43,7 +43,8 @@ screenshots: $(DEV) browser ## Make the pictures of docs/images again
 	$(BIN)/python -m tests.oscar.screenshots
 
 test: $(DEV) ## Run the tests, in two processes; in one, to see each by itself: make test PROCESSES=0
-	$(BIN)/python -m pytest -m 'not check and not faults' -n $${PROCESSES:-2} --dist loadfile
+	$(BIN)/python -m pytest -m 'not check and not faults' --timeout 150 \
+	  -n $${PROCESSES:-2} --dist loadfile
 
 lint: $(DEV) ## ruff, bandit, pyright and import-linter
 	$(BIN)/ruff check .
