@@ -57,7 +57,9 @@ log = structlog.get_logger("refundry.worker")
 async def open_worker(settings: Settings, database: Database) -> AsyncGenerator[Worker]:
     """A worker's services on a database."""
     clock, vault = Clock(), open_vault(settings)
-    async with aiohttp.ClientSession() as session, open_courier(settings) as courier:
+    # The worker itself bounds its calls: one that waits for a connection would use up its time.
+    pool = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=pool) as session, open_courier(settings) as courier:
         registry = Registry(settings, session)
         deliverer = Deliverer(database, clock, vault, courier)
         bookkeeper = Bookkeeper(Books(database, vault))

@@ -167,7 +167,7 @@ async def test_a_migration_waits_for_a_reader_without_stopping_the_writers(
     settings: Settings, older: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refundry.db.migrate._LOCK_SECONDS", 0.2)
-    monkeypatch.setattr("refundry.db.migrate._POLL_SECONDS", 0.1)
+    monkeypatch.setattr("refundry.db.migrate._STEP_BACK_SECONDS", 0.1)
     reports: list[str] = []
     arguments: dict[str, Any] = connect_arguments(settings) | {"database": "older"}
     reader: Connection = await asyncpg.connect(**arguments)

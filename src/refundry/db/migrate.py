@@ -36,7 +36,8 @@ _INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?P<name>\w+)")
 _TIMEOUT_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
 # While a migration waits for a table, everybody else waits for the migration.
-_LOCK_SECONDS = 3.0
+_LOCK_SECONDS = 1.0
+_STEP_BACK_SECONDS = 10.0
 
 
 class SchemaMismatch(Exception):
@@ -111,7 +112,7 @@ async def apply(
                 continue
             await _run_concurrently(connection, migration, report)
         while (done := await _apply_one(connection, migration, report)) is None:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_STEP_BACK_SECONDS)
         applied += done
     return applied
 

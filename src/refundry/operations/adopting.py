@@ -23,7 +23,7 @@ from refundry.http.document import to_json_text
 from refundry.http.problems import message_of
 from refundry.ids import new_ordered_uuid
 from refundry.operations import external_store
-from refundry.operations.agreement import find_asked, keep_receipt
+from refundry.operations.agreement import find_asked, keep_receipt, settles_difference
 from refundry.operations.commands import Booking, Books, Ledger, book_outcome
 from refundry.operations.external_store import Known
 from refundry.orders.store import OrderKey, lock_order, order_key
@@ -71,7 +71,8 @@ async def hear_refund(
     )
     if not charges:
         return None
-    refund = replace(refund, payment=charges[0][2])
+    if len(charges) == 1:
+        refund = replace(refund, payment=charges[0][2], other_names=())
     return await _adopt(books, gateway, refund, charges, first_check, now)
 
 
@@ -83,7 +84,7 @@ async def hear_outcome(
     shifted = now + await clock_shift(books.database, tenant)
     asked = await find_asked(books.database, tenant, known.operation_id)
     paid_after_all = known.failed and isinstance(outcome, Settled)
-    if not known.is_answered_by(outcome):
+    if not settles_difference(known.parked, outcome):
         return False
     if not await keep_receipt(books.database, asked, outcome, shifted) and not paid_after_all:
         return True

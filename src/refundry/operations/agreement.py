@@ -7,7 +7,7 @@ import structlog
 
 from refundry.db.database import Database, Session
 from refundry.domain.charge import OperationKind
-from refundry.domain.checking import disagreement
+from refundry.domain.checking import DIFFERS, disagreement
 from refundry.domain.money import Currency, find_currency
 from refundry.errors import required
 from refundry.operations import check_store
@@ -55,6 +55,14 @@ async def find_asked(session: Session, tenant: Tenant, operation_id: str) -> Ask
         tenant, row["order_id"], operation_id, OperationKind(row["kind"]), row["amount_minor"],
         required(find_currency(row["currency"])),
     )  # fmt: skip
+
+
+def settles_difference(parked: str | None, outcome: Outcome) -> bool:
+    """Whether an outcome may be booked of an operation that is parked for this reason: not one
+    without an amount where amounts differed."""
+    if parked is None or not parked.startswith(DIFFERS) or isinstance(outcome, Unknown):
+        return True
+    return outcome.receipt.amount is not None
 
 
 async def keep_receipt(database: Database, asked: Asked, outcome: Outcome, now: datetime) -> bool:

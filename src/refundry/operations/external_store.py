@@ -6,9 +6,8 @@ from datetime import datetime
 
 from refundry.db.database import Record, Session
 from refundry.domain.charge import OperationKind
-from refundry.domain.checking import DIFFERS
 from refundry.gateways.store import Gateway
-from refundry.processors.contract import Outcome, ProcessorRefund, Unknown
+from refundry.processors.contract import ProcessorRefund
 from refundry.tenant import Tenant
 
 
@@ -27,20 +26,13 @@ class Known:
         """Whether the processor knows this refund under another reference."""
         return self.kind is OperationKind.REFUND and self.reference not in (None, reference)
 
-    def is_answered_by(self, outcome: Outcome) -> bool:
-        """Whether an outcome may be booked: not one without an amount where amounts differed."""
-        if (
-            self.parked is None
-            or not self.parked.startswith(DIFFERS)
-            or isinstance(outcome, Unknown)
-        ):
-            return True
-        return outcome.receipt.amount is not None
-
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """A refund that somebody made at the processor. why: of a conflict, what is in the way."""
+    """A refund that somebody made at the processor. why: of a conflict, what is in the way.
+
+    payment: all its names that charges may have, separated by spaces.
+    """
 
     gateway_id: str
     reference: str
@@ -126,7 +118,7 @@ async def claim_external(
         ON CONFLICT DO NOTHING
         """,
         gateway.tenant.account_id, gateway.tenant.live, gateway.id, refund.reference, now,
-        refund.created_at, refund.payment, refund.amount, refund.currency, why,
+        refund.created_at, " ".join(refund.payments), refund.amount, refund.currency, why,
     )  # fmt: skip
     return tag == "INSERT 0 1"
 

@@ -10,6 +10,7 @@ from refundry.operations import store as operations_store
 from refundry.operations.janitor import Desk
 from refundry.operations.store import Claimed
 from refundry.processors.contract import Declined, Outcome, Processor, Submission, Unknown
+from refundry.settings import Settings
 
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
@@ -46,16 +47,28 @@ async def submit(
     desk: Desk, connector: Processor, gateway_id: str, submission: Submission
 ) -> Outcome:
     """The outcome, or that there is no telling, before the lease ends."""
-    if submission.kind is OperationKind.CAPTURE and captured_once(connector.abilities):
-        tenant, charge_id = submission.tenant, submission.charge_id
-        if await operations_store.is_captured(desk.database, tenant, charge_id, submission.key):
-            return Declined(_CAPTURED_ONCE)
+    if await _is_too_late(desk, connector, submission):
+        return Declined(_CAPTURED_ONCE)
     limit = _call_time(desk, keyless=await _is_keyless(desk, gateway_id))
     try:
         async with asyncio.timeout(limit.total_seconds()):
             return await connector.submit(submission)
     except TimeoutError:
         return Unknown("no answer in time")
+
+
+async def _is_too_late(desk: Desk, connector: Processor, submission: Submission) -> bool:
+    """Whether it is the second capture of a payment that is captured once. One that was asked for
+    before may have been carried out: only its processor can tell."""
+    if (
+        submission.kind is not OperationKind.CAPTURE
+        or submission.attempt > 1
+        or not captured_once(connector.abilities)
+    ):
+        return False
+    return await operations_store.is_captured(
+        desk.database, submission.tenant, submission.charge_id, submission.key
+    )
 
 
 async def repeat_at(desk: Desk, gateway_id: str, due_at: datetime, now: datetime) -> datetime:
@@ -72,6 +85,13 @@ async def _is_keyless(desk: Desk, gateway_id: str | None) -> bool:
     except BadCredentials:
         return False
     return not connector.abilities.repeats_for
+
+
+def longest_lease(settings: Settings) -> timedelta:
+    """How long an operation may be held for a call, at the most."""
+    return _MOST_QUESTIONS * timedelta(seconds=settings.processor_timeout) + (
+        _LEASE_MARGIN + _GIVEN_TIME
+    )
 
 
 def _call_time(desk: Desk, *, keyless: bool) -> timedelta:

@@ -21,7 +21,7 @@ from refundry.gateways.store import Gateway
 from refundry.metrics import CHECKS
 from refundry.operations import check_store
 from refundry.operations.adopting import hear_refund
-from refundry.operations.agreement import asked_for, keep_receipt, park
+from refundry.operations.agreement import asked_for, keep_receipt, park, settles_difference
 from refundry.operations.bookkeeping import Bookkeeper
 from refundry.operations.check_store import Checked
 from refundry.operations.commands import Booking, Books
@@ -40,6 +40,7 @@ _LEASE_MARGIN = timedelta(seconds=5)
 _LISTING_LEASE = timedelta(minutes=5)
 # Of a gateway that is closed: its credentials may be revoked, and little happens there any more.
 _CLOSED_LISTING = timedelta(days=1)
+_CLOSED_LEASE = timedelta(hours=1)
 # Clocks differ, and what was pending at the last listing may have ended since.
 _OVERLAP = timedelta(days=1)
 _GONE = "the processor accepted it and does not know it now"
@@ -58,7 +59,7 @@ class Desk:
 
 
 async def check_due(desk: Desk, account_id: str | None, limit: int) -> int:
-    """Look up what is due; gives how many operations that were."""
+    """Look up what is due; gives how many operations could be."""
     lease = timedelta(seconds=desk.settings.processor_timeout) + _LEASE_MARGIN
     claimed = await check_store.claim_checks(
         desk.database, now=desk.clock.now(), lease=lease, account_id=account_id, limit=limit
@@ -72,7 +73,7 @@ async def check_due(desk: Desk, account_id: str | None, limit: int) -> int:
             log.error("check_failed", operation_id=checked.submission.key, exc_info=result)
         elif isinstance(result, BaseException):
             raise result
-    return len(claimed)
+    return sum(result is None for result in results)
 
 
 async def check_siblings(desk: Desk, group: Sequence[Claimed]) -> None:
@@ -120,6 +121,10 @@ async def _check(desk: Desk, checked: Checked) -> None:
             await check_store.note_check(
                 desk.database, checked, f"no telling: {error}", check_due_at=at
             )
+        case _ if not settles_difference(checked.parked, found):
+            await check_store.note_check(
+                desk.database, checked, "no telling: it names no amount", check_due_at=now
+            )
         case _ if not await keep_receipt(desk.database, asked, found, now):
             pass
         case InProgress(ask_again):
@@ -155,7 +160,7 @@ async def list_due(desk: Desk, books: Books) -> int:
         rhythm = await rhythm_of(desk, gateway.id)
         every, lease = rhythm.listing, _LISTING_LEASE
         if gateway.closed_at is not None:
-            every = lease = max(every, _CLOSED_LISTING)
+            every, lease = max(every, _CLOSED_LISTING), _CLOSED_LEASE
         if not await gateways_store.claim_listing(
             desk.database, gateway, now, now - every, now + lease
         ):

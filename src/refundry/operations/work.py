@@ -51,11 +51,9 @@ _BATCH = 200
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
 # Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
-_MOST_CALLS = 400
+_MOST_CALLS = 200
 _ATTEMPTS_KEPT = timedelta(days=30)
 _PURGED_AT_ONCE = 1000
-# Longer than any lease lasts: what others hold is done by then, or free to be taken.
-_STALLED_SECONDS = 300.0
 log = structlog.get_logger("refundry.worker")
 
 
@@ -150,9 +148,14 @@ async def drain(worker: Worker, account_id: str | None) -> int:
             continue
         if not await operations_store.outstanding(worker.database, worker.clock.now(), account_id):
             return steps
-        if time.monotonic() - moved_at > _STALLED_SECONDS:
+        if time.monotonic() - moved_at > stalled_after(worker.settings).total_seconds():
             raise Stalled("something is due that does not get done; the log says why")
         await asyncio.sleep(0.02)
+
+
+def stalled_after(settings: Settings) -> timedelta:
+    """After which time what others held is done, or free to be taken."""
+    return 2 * gateway_calls.longest_lease(settings)
 
 
 async def _step_and_tell(worker: Worker, account_id: str | None) -> int:

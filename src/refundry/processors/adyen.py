@@ -33,7 +33,7 @@ from refundry.processors.exponents import our_units, processor_units
 from refundry.processors.threads import CallThreads
 
 # Enough for a worker: a call takes some hundred milliseconds.
-_THREADS = 8
+_THREADS = 16
 # "API idempotency": keys are valid for at least 7 days. An hour less, as clocks differ.
 _KEYS_KEPT = timedelta(days=7) - timedelta(hours=1)
 # The host that the SDK's addresses have in test mode.

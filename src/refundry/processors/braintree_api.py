@@ -24,7 +24,7 @@ from refundry.processors.threads import CallThreads
 _braintree: Any = sdk
 
 # Enough for a worker: a call takes some hundred milliseconds.
-_THREADS = 8
+_THREADS = 16
 # Of a search's results, how many are fetched by one call.
 _PAGE_SIZE = 50
 

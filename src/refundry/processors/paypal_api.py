@@ -27,7 +27,7 @@ from paypalserversdk.paypal_serversdk_client import PaypalServersdkClient  # pyr
 from refundry.processors.threads import CallThreads
 
 # Enough for a worker: a call takes some hundred milliseconds.
-_THREADS = 8
+_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)

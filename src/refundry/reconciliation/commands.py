@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 
+import structlog
+
 from refundry.db.database import Tx
 from refundry.domain.charge import OperationKind
 from refundry.gateways import store as gateways_store
@@ -30,6 +32,8 @@ _BATCH = 500
 # A refund may be in the report of a later day than the one it ended on with us: processors batch,
 # and their days begin at other hours.
 LATE = timedelta(days=3)
+
+log = structlog.get_logger("refundry.reconciliation")
 
 Judged = tuple[Line, Verdict]
 
@@ -149,9 +153,12 @@ async def match_again(books: Books, gateway: Gateway, now: datetime) -> None:
 
 
 async def compare_open_lines(books: Books, now: datetime) -> None:
-    """`match_again`, for every gateway."""
+    """`match_again`, for every gateway; one whose lines cannot be read keeps no other waiting."""
     for gateway in await gateways_store.list_all(books.database):
-        await match_again(books, gateway, now)
+        try:
+            await match_again(books, gateway, now)
+        except Exception as error:  # logged, and tried again
+            log.error("comparison_failed", gateway=gateway.name, exc_info=error)
 
 
 async def judge(books: Books, gateway: Gateway, lines: Sequence[Line]) -> list[Judged]:

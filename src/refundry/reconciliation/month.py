@@ -52,7 +52,9 @@ SELECT r.currency, o.dispute_id IS NOT NULL AS chargeback, m.failed_later, count
        sum(CASE WHEN m.failed_later THEN -o.amount_minor ELSE o.amount_minor END)::bigint AS total,
        count(*) FILTER (WHERE NOT EXISTS (
            SELECT 1 FROM settlement_lines l
-            WHERE l.account_id = o.account_id AND l.live = o.live AND l.operation_id = o.id))
+            WHERE l.account_id = o.account_id AND l.live = o.live AND l.operation_id = o.id
+              AND l.kind = ANY (CASE WHEN m.failed_later THEN ARRAY['refund_reversed']
+                                     ELSE ARRAY['refund', 'chargeback'] END)))
            AS unreported
   FROM ({_MOVED}) m
   JOIN charge_operations o ON o.account_id = $1 AND o.live = $2 AND o.order_id = m.order_id

@@ -154,6 +154,8 @@ async def _known_charge(resolver: Resolver, line: Line) -> tuple[str, str, str]:
     )
     if not charges:
         raise NotResolved("No order here has a charge of this payment.")
+    if len(charges) > 1:
+        raise NotResolved(f"{len(charges)} charges here have this payment.")
     return charges[0]
 
 
@@ -162,9 +164,11 @@ async def _adopt_conflict(resolver: Resolver, oddity: Oddity) -> None:
     gateway = required(await gateways_store.find(resolver.books.database, found.gateway_id))
     # Whether it has ended by now is for a look-up to say.
     outcome: Outcome = InProgress(receipt=Receipt(found.reference))
+    payment, *others = found.payment.split(" ")
     refund = ProcessorRefund(
-        found.reference, found.payment, None, found.amount, found.currency, found.made_at, outcome
-    )
+        found.reference, payment, None, found.amount, found.currency, found.made_at, outcome,
+        tuple(others),
+    )  # fmt: skip
     await _hear(resolver, gateway, refund)
 
 

@@ -1,5 +1,6 @@
 """A refund goes through the gateway of its payment, once, and what comes back is kept."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -8,9 +9,11 @@ import pytest
 from refundry.access.audit_log import COMMAND_LINE
 from refundry.domain.refund import RefundState
 from refundry.gateways.commands import GatewayRefused, NewGateway, close_gateway, open_gateway
+from refundry.operations import gateway_calls
 from refundry.operations.check_store import park
 from refundry.operations.store import Claimed, claim_operations
 from refundry.operations.work import operate, submit_due
+from refundry.processors.contract import Declined
 from tests.contract.connectors.stand import Plan
 from tests.db.gateways.till import CREDENTIALS, Till
 from tests.support.books import findings
@@ -187,3 +190,27 @@ async def test_a_second_capture_is_not_asked_of_a_processor_that_does_only_one(t
     )
     assert [tuple(row) for row in rows] == [("complete", None), ("failed", "captured_once")]
     assert await findings(shop.database) == []
+
+
+async def test_a_repeated_capture_is_for_its_processor_to_judge(till: Till) -> None:
+    """It may have been carried out, whatever was captured meanwhile."""
+    body = order_body("M")
+    payment = till.stripe.pay(6482, "USD", captured=False)
+    body["payment"]["sources"][0]["processorReference"] = payment
+    shop = till.shop
+    order = await shop.take_in(body)
+    for units in (1, 2):
+        await shop.fulfil(order, units)
+        if units == 1:
+            await shop.settle()
+    (claimed,) = await claim_operations(
+        shop.database, now=datetime.now(UTC), lease=timedelta(minutes=1),
+        account_id=shop.tenant.account_id, limit=10,
+    )  # fmt: skip
+    asked = till.stripe.asked()
+    connector = await shop.worker.connectors.find(till.gateway.id)
+    for attempt, requests in ((1, 0), (2, 1)):
+        submission = replace(claimed.submission, attempt=attempt)
+        outcome = await gateway_calls.submit(till.desk(), connector, till.gateway.id, submission)
+        assert isinstance(outcome, Declined)
+        assert till.stripe.asked() == asked + requests

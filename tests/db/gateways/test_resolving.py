@@ -7,6 +7,8 @@ import pytest
 
 from refundry.access.audit_log import COMMAND_LINE
 from refundry.domain.refund import RefundState
+from refundry.processors.contract import Found, InProgress, Receipt, Settled, Submission
+from refundry.processors.stripe import StripeProcessor
 from refundry.reconciliation.exceptions import Oddity, Sort, find_oddity, list_oddities
 from refundry.reconciliation.month import Month, Paid, paid_in, read_month, totals_of
 from refundry.reconciliation.resolving import NotResolved, Resolver, adopt, check, deal
@@ -176,6 +178,44 @@ async def test_a_parked_refund_that_is_under_way_after_all_is_followed_again(til
     assert (await till.refund(refund.id)).state is RefundState.SUCCEEDED
 
 
+@pytest.mark.parametrize("said", [InProgress, Settled])
+async def test_an_answer_without_an_amount_settles_no_difference(
+    till: Till, monkeypatch: pytest.MonkeyPatch, said: type[InProgress | Settled]
+) -> None:
+    """As Adyen's, whose look-ups ask nobody, and those of an adapter that names none."""
+    order = await till.sold()
+    till.stripe.plan(Plan(fault="wrong_amount"))
+    refund = await till.refunded(order, "5.00")
+    parked = await only(till)
+
+    async def look_up(_self: object, _submission: Submission) -> Found:
+        return said(receipt=Receipt("re_1"))
+
+    monkeypatch.setattr(StripeProcessor, "look_up", look_up)
+    await check(resolver(till), parked)
+    await till.shop.settle()
+    standing = await till.standing(refund)
+    assert (standing.parked, standing.found) == (parked.why, "no telling: it names no amount")
+    assert (await till.refund(refund.id)).state is RefundState.PENDING
+
+
+async def test_what_fits_two_orders_by_its_names_is_adopted_by_neither(till: Till) -> None:
+    first, payment = await till.sold_with_payment()
+    second = await till.sold()
+    await till.shop.database.execute(
+        "UPDATE charges SET processor_reference = $2 WHERE order_id = $1",
+        second["id"], till.stripe.books.payment(payment).charge,
+    )  # fmt: skip
+    till.stripe.refund_elsewhere(payment, 700)
+    await till.list_refunds()
+    conflict = await only(till)
+    assert conflict.why.startswith("2 charges have the payment")
+    with pytest.raises(NotResolved, match="2 charges have the payment"):
+        await adopt(resolver(till), conflict)
+    for order in (first, second):
+        assert (await till.shop.order(order)).refunded == 0
+
+
 async def test_what_is_missing_can_only_be_dealt_with(till: Till) -> None:
     refund = await till.refunded(await till.sold(), "5.00")
     await Statement(till).row("charge", "ch_1", "1.00").read()
@@ -287,7 +327,8 @@ async def test_a_months_export_adds_up_to_the_journal(till: Till) -> None:
         failed_at, -500, told.parts[0].operation_id,
     )  # fmt: skip
     totals = await totals_of(till.shop.database, till.shop.tenant, month_of(failed_at))
-    assert [each.amount for each in totals if each.failed_later] == [-500]
+    found = [(each.amount, each.unreported) for each in totals if each.failed_later]
+    assert found == [(-500, 1)], "the report told of its payment only"
     assert sum(each.amount for each in rows if each.dispute_id is None) + back.amount == 600
     assert await journal(till) == {("USD", False): 600, ("USD", True): 1000}
     for month in (first_month, later_month):
