@@ -50,8 +50,9 @@ from refundry.webhooks.store import drop_deliveries
 _BATCH = 200
 # What a call may take besides the processor's own time before its lease runs out.
 _LEASE_MARGIN = timedelta(seconds=5)
-# Calls under way at once: with a processor that answers nothing for ten seconds, 20 a second.
-_MOST_CALLS = 200
+# Calls under way at once, until they are booked: with a processor that answers nothing for ten
+# seconds, 40 a second.
+_MOST_CALLS = 400
 _ATTEMPTS_KEPT = timedelta(days=30)
 _PURGED_AT_ONCE = 1000
 log = structlog.get_logger("refundry.worker")
