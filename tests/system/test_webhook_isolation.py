@@ -22,8 +22,9 @@ EVENTS = 300
 PACE_SECONDS = 0.01
 # More than ten times what may be under way at once, and each takes three seconds.
 BACKLOG = 120
-# Below this, the scheduling of two busy cores is all that is measured.
-FLOOR_SECONDS = 0.040
+# Whoever waits for one that hangs waits three seconds; less than this is the scheduling of two busy
+# cores. How quick deliveries are is for `make bench`.
+FLOOR_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
