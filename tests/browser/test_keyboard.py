@@ -28,6 +28,14 @@ def reach(tab: Tab, testid: str) -> None:
     raise AssertionError(f"{testid} is not reached on {tab.path}")
 
 
+def follow_only(tab: Tab, table: str) -> None:
+    """Follow the only link of a table."""
+    link = tab.find(table).locator("tbody a")
+    link.evaluate("each => each.setAttribute('data-testid', 'found')")
+    reach(tab, "found")
+    tab.press("Enter")
+
+
 @pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.check)])
 def test_half_an_order_is_refunded_by_keyboard(api: Api, open_tab: Open, script: bool) -> None:
     order = given_captured(api, "A")
@@ -42,10 +50,7 @@ def test_half_an_order_is_refunded_by_keyboard(api: Api, open_tab: Open, script:
     see(skip).to_be_focused()
     see(skip).to_be_in_viewport()
     tab.press("Enter")
-    link = tab.find("orders").locator("tbody a")
-    link.evaluate("each => each.setAttribute('data-testid', 'found')")
-    reach(tab, "found")
-    tab.press("Enter")
+    follow_only(tab, "orders")
     tab.find("create-refund").wait_for()
     reach(tab, "create-refund")
     tab.press("Enter")
@@ -124,10 +129,7 @@ def test_what_does_not_agree_is_looked_at_by_keyboard(
         tab.press("Enter")
         see(tab.find("flash")).to_contain_text("Looked at again.")
         tab.go("/dashboard/processors")
-        gateway = tab.find("gateways").locator("tbody a")
-        gateway.evaluate("each => each.setAttribute('data-testid', 'found')")
-        reach(tab, "found")
-        tab.press("Enter")
+        follow_only(tab, "gateways")
         tab.find("abilities").wait_for()
         reach(tab, "check")
         tab.press("Enter")

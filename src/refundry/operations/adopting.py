@@ -25,7 +25,7 @@ from refundry.ids import new_ordered_uuid
 from refundry.operations import external_store
 from refundry.operations.agreement import find_asked, keep_receipt, settles_difference
 from refundry.operations.commands import Booking, Books, Ledger, book_outcome
-from refundry.operations.external_store import Known
+from refundry.operations.external_store import ChargeOfPayment, Known
 from refundry.orders.store import OrderKey, lock_order, order_key
 from refundry.processors.contract import (
     Declined,
@@ -72,7 +72,7 @@ async def hear_refund(
     if not charges:
         return None
     if len(charges) == 1:
-        refund = replace(refund, payment=charges[0][2], other_names=())
+        refund = replace(refund, payment=charges[0].payment, other_names=())
     return await _adopt(books, gateway, refund, charges, first_check, now)
 
 
@@ -112,7 +112,7 @@ async def _adopt(
     books: Books,
     gateway: Gateway,
     refund: ProcessorRefund,
-    charges: list[tuple[str, str, str]],
+    charges: list[ChargeOfPayment],
     first_check: timedelta,
     now: datetime,
 ) -> bool:
@@ -122,13 +122,13 @@ async def _adopt(
     noted = required(await external_store.find(database, gateway, refund.reference))
     if noted.state != "conflict":
         return False
-    order_id = charges[0][0]
+    order_id = charges[0].order_id
     try:
         if is_operation_id(refund.key):
             raise _Conflict(f"it carries {refund.key}, an operation that is not known here")
         if len(charges) > 1:
             raise _Conflict(f"{len(charges)} charges have the payment {refund.payment}")
-        await _make(books, gateway, refund, charges[0][:2], first_check, now)
+        await _make(books, gateway, refund, charges[0], first_check, now)
     except (_Conflict, Refused) as error:
         why = message_of(error.refusal) if isinstance(error, Refused) else str(error)
         await external_store.note_conflict(database, gateway, refund.reference, why, order_id)
@@ -143,11 +143,11 @@ async def _make(
     books: Books,
     gateway: Gateway,
     refund: ProcessorRefund,
-    charge: tuple[str, str],
+    charge: ChargeOfPayment,
     first_check: timedelta,
     now: datetime,
 ) -> None:
-    order_id, charge_id = charge
+    order_id, charge_id = charge.order_id, charge.charge_id
     shifted = now + await clock_shift(books.database, gateway.tenant)
 
     async def work(tx: Tx) -> Ledger | None:

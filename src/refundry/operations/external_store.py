@@ -28,6 +28,15 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeOfPayment:
+    """A charge and the name by which its shop knows the payment at the processor."""
+
+    order_id: str
+    charge_id: str
+    payment: str
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """A refund that somebody made at the processor. why: of a conflict, what is in the way.
 
@@ -92,9 +101,8 @@ async def is_known(session: Session, tenant: Tenant, refund: ProcessorRefund) ->
 
 async def charges_of_payment(
     session: Session, tenant: Tenant, payments: Sequence[str]
-) -> list[tuple[str, str, str]]:
-    """The charges that a processor knows by one of its references of a payment, as (order, charge,
-    reference)."""
+) -> list[ChargeOfPayment]:
+    """The charges that a processor knows by one of its references of a payment."""
     rows = await session.fetch(
         """
         SELECT order_id, id, processor_reference FROM charges
@@ -103,7 +111,7 @@ async def charges_of_payment(
         """,
         tenant.account_id, tenant.live, payments,
     )  # fmt: skip
-    return [(row["order_id"], row["id"], row["processor_reference"]) for row in rows]
+    return [ChargeOfPayment(row["order_id"], row["id"], row["processor_reference"]) for row in rows]
 
 
 async def claim_external(

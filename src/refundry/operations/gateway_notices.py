@@ -123,7 +123,7 @@ async def _hear_dispute(
     if len(charges) != 1 or currency is None:
         return None
     data = Data(
-        processor_reference=dispute.reference, charge_id=charges[0][1],
+        processor_reference=dispute.reference, charge_id=charges[0].charge_id,
         amount=major_text(dispute.amount, currency.exponent), reason=dispute.reason,
         fraud=dispute.reason == "fraudulent",
     )  # fmt: skip

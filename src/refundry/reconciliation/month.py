@@ -24,6 +24,9 @@ _MOVED = """
    WHERE account_id = $1 AND live = $2 AND settled_before_failure_at IS NOT NULL
      AND updated_at >= $3 AND updated_at < $4
 """
+# Of the lines `l` of a report: those that tell of such a move `m`.
+_TELLS = """l.kind = ANY (CASE WHEN m.failed_later THEN ARRAY['refund_reversed']
+                                 ELSE ARRAY['refund', 'chargeback'] END)"""
 _DAY = f"""
 SELECT m.at, m.failed_later, o.id, o.order_id, r.upstream_id, r.currency, o.amount_minor,
        o.dispute_id, o.processor_reference, g.name AS gateway, coalesce(l.arn, o.arn) AS arn,
@@ -39,8 +42,7 @@ SELECT m.at, m.failed_later, o.id, o.order_id, r.upstream_id, r.currency, o.amou
        SELECT l.payout, l.fee_minor, l.fee_currency, l.arn, l.booked_on, l.gateway_id
          FROM settlement_lines l
         WHERE l.account_id = o.account_id AND l.live = o.live AND l.operation_id = o.id
-          AND l.kind = ANY (CASE WHEN m.failed_later THEN ARRAY['refund_reversed']
-                                 ELSE ARRAY['refund', 'chargeback'] END)
+          AND {_TELLS}
         ORDER BY l.seq LIMIT 1) AS l ON true
   LEFT JOIN gateways g ON g.account_id = o.account_id AND g.live = o.live
        AND g.id = coalesce(o.gateway_id, l.gateway_id)
@@ -53,8 +55,7 @@ SELECT r.currency, o.dispute_id IS NOT NULL AS chargeback, m.failed_later, count
        count(*) FILTER (WHERE NOT EXISTS (
            SELECT 1 FROM settlement_lines l
             WHERE l.account_id = o.account_id AND l.live = o.live AND l.operation_id = o.id
-              AND l.kind = ANY (CASE WHEN m.failed_later THEN ARRAY['refund_reversed']
-                                     ELSE ARRAY['refund', 'chargeback'] END)))
+              AND {_TELLS}))
            AS unreported
   FROM ({_MOVED}) m
   JOIN charge_operations o ON o.account_id = $1 AND o.live = $2 AND o.order_id = m.order_id

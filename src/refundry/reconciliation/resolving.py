@@ -15,7 +15,7 @@ from refundry.operations import check_store, external_store
 from refundry.operations.adopting import hear_outcome, hear_refund
 from refundry.operations.commands import Books
 from refundry.operations.disputes import hear_dispute
-from refundry.operations.external_store import Known
+from refundry.operations.external_store import ChargeOfPayment, Known
 from refundry.operations.inbox import Data, Notification
 from refundry.processors.contract import (
     Declined,
@@ -139,7 +139,7 @@ async def _adopt_line(resolver: Resolver, stored: StoredLine) -> None:
 async def _adopt_refund(resolver: Resolver, gateway: Gateway, line: Line) -> None:
     """A refund that a report tells of, as the one of its payment that we know."""
     receipt = Receipt(line.reference, arn=line.arn)
-    payment = (await _known_charge(resolver, line))[2]
+    payment = (await _known_charge(resolver, line)).payment
     refund = ProcessorRefund(
         required(line.reference), payment, line.key, line.amount, line.currency,
         datetime.combine(line.booked_on, time(), UTC), Settled(receipt),
@@ -147,8 +147,8 @@ async def _adopt_refund(resolver: Resolver, gateway: Gateway, line: Line) -> Non
     await _hear(resolver, gateway, refund)
 
 
-async def _known_charge(resolver: Resolver, line: Line) -> tuple[str, str, str]:
-    """(Order, charge, its payment) that a line is about. Raises NotResolved."""
+async def _known_charge(resolver: Resolver, line: Line) -> ChargeOfPayment:
+    """The charge that a line is about. Raises NotResolved."""
     charges = await external_store.charges_of_payment(
         resolver.books.database, resolver.tenant, line.payments
     )
@@ -182,10 +182,10 @@ async def _hear(resolver: Resolver, gateway: Gateway, refund: ProcessorRefund) -
 
 async def _open_dispute(resolver: Resolver, gateway: Gateway, line: Line) -> None:
     """A chargeback whose dispute nobody told of: as an open one, for a person to close."""
-    _, charge_id, _ = await _known_charge(resolver, line)
+    charge = await _known_charge(resolver, line)
     exponent = required(find_currency(line.currency)).exponent
     data = Data(
-        processor_reference=line.reference, charge_id=charge_id,
+        processor_reference=line.reference, charge_id=charge.charge_id,
         amount=major_text(line.amount, exponent), reason="chargeback",
     )  # fmt: skip
     told = Notification(f"settlement:{line.identity}", "dispute.opened", data)

@@ -18,6 +18,7 @@ from tests.contract.connectors.stand import Plan
 from tests.db.gateways.till import CREDENTIALS, Till
 from tests.support.books import findings
 from tests.support.fixtures import order_body
+from tests.support.http import Doc
 
 
 async def test_captures_and_refunds_reach_the_processor(till: Till) -> None:
@@ -171,14 +172,20 @@ async def test_what_is_no_longer_ours_is_not_sent(till: Till, meanwhile: str) ->
     assert till.stripe.asked() == asked
 
 
-async def test_a_second_capture_is_not_asked_of_a_processor_that_does_only_one(till: Till) -> None:
+async def partly_captured(till: Till) -> Doc:
+    """An order of three units of which one was shipped and paid."""
     body = order_body("M")
     payment = till.stripe.pay(6482, "USD", captured=False)
     body["payment"]["sources"][0]["processorReference"] = payment
+    order = await till.shop.take_in(body)
+    await till.shop.fulfil(order, 1)
+    await till.shop.settle()
+    return order
+
+
+async def test_a_second_capture_is_not_asked_of_a_processor_that_does_only_one(till: Till) -> None:
     shop = till.shop
-    order = await shop.take_in(body)
-    await shop.fulfil(order, 1)
-    await shop.settle()
+    order = await partly_captured(till)
     asked = till.stripe.asked()
     await shop.fulfil(order, 2)
     await shop.settle()
@@ -194,15 +201,8 @@ async def test_a_second_capture_is_not_asked_of_a_processor_that_does_only_one(t
 
 async def test_a_repeated_capture_is_for_its_processor_to_judge(till: Till) -> None:
     """It may have been carried out, whatever was captured meanwhile."""
-    body = order_body("M")
-    payment = till.stripe.pay(6482, "USD", captured=False)
-    body["payment"]["sources"][0]["processorReference"] = payment
     shop = till.shop
-    order = await shop.take_in(body)
-    for units in (1, 2):
-        await shop.fulfil(order, units)
-        if units == 1:
-            await shop.settle()
+    await shop.fulfil(await partly_captured(till), 2)
     (claimed,) = await claim_operations(
         shop.database, now=datetime.now(UTC), lease=timedelta(minutes=1),
         account_id=shop.tenant.account_id, limit=10,
